@@ -1,0 +1,47 @@
+"""What compare takes and returns: two evaluations on the same sealed set, and a verdict that explains itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from data_contracts.base import Artifact, Settings
+
+
+class GateSettings(Settings):
+    """Absolute gates, used alone while there is no champion."""
+
+    max_own_speech_wer: float = Field(0.25, ge=0, le=2)
+    """Own-speech word error rate, as a fraction."""
+    min_answer_accuracy: float = Field(0.5, ge=0, le=1)
+    """Right answers, as a fraction."""
+    min_distill_mos: float = Field(2.0, ge=1, le=5)
+    """DistillMOS of the spoken answers."""
+
+
+class CompareSettings(Settings):
+    """Margins of non-inferiority, the targets, and the bootstrap."""
+
+    replicates: int = Field(2000, ge=200)
+    """Bootstrap replicates."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Confidence of each one-sided bound."""
+    seed: int = 0
+    """Seed of the resampling."""
+    wer_margin: float = Field(0.02, ge=0)
+    """Largest own-speech WER loss that counts as no worse (fraction)."""
+    accuracy_margin: float = Field(0.03, ge=0)
+    """Largest loss of answer accuracy that counts as no worse (fraction)."""
+    mos_margin: float = Field(0.1, ge=0)
+    """Largest DistillMOS loss that counts as no worse."""
+    gates: GateSettings = GateSettings()
+
+
+Decision = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
+
+
+class Verdict(Artifact):
+    """verdict.json. facts: decision, reasons (sentences), comparisons (metric -> estimate, bounds, n, rule)."""
+
+    kind: ClassVar[str] = "verdict"

@@ -1,0 +1,70 @@
+"""The swappable parts: one line a part. Each names a family member and its weights or shape."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from data_contracts.base import Settings, member_of
+
+
+class LanguageModelSettings(Settings):
+    """The model that thinks."""
+
+    name: member_of("language_models") = "huggingface"
+    """Member of omni_core/language_models/."""
+    weights: str = "bundled:smollm2_135m_instruct"
+    """Folder, hub id, or bundled:NAME of omni_core/bundled_weights.toml."""
+    system_prompt: str = "You are a voice assistant. Answer in one short sentence."
+    """System message of every conversation."""
+
+
+class EncoderSettings(Settings):
+    """The model that listens."""
+
+    name: member_of("encoders") = "whisper"
+    """Member of omni_core/encoders/."""
+    weights: str = "bundled:whisper_tiny_en"
+    """Folder, hub id or bundled:NAME; empty for members without weights."""
+
+
+class CodecSettings(Settings):
+    """Waveform <-> codes."""
+
+    name: member_of("codecs") = "mel_rvq"
+    """Member of omni_core/codecs/."""
+    weights: str = ""
+    """Folder or hub id; empty for a codec that is fitted to the data."""
+    num_codebooks: int = Field(8, ge=1, le=32)
+    """Codebooks of a fitted codec (a codec with weights states its own)."""
+    codebook_size: int = Field(1024, ge=16, le=8192)
+    """Entries a codebook of a fitted codec."""
+    patch_frames: int = Field(4, ge=1, le=16)
+    """Mel frames (11.6 ms each) a codec frame of mel_rvq: 4 is 21.5 Hz, 7 is 12.3 Hz."""
+    vocoder: str = Field("hifigan", pattern="^(hifigan|griffin_lim)$")
+    """How mel_rvq finds phase."""
+    fit_minutes: float = Field(60.0, ge=0.1, le=600)
+    """At most this much speech is used to fit a codec."""
+
+
+class SpeechHeadSettings(Settings):
+    """The part that speaks."""
+
+    name: member_of("speech_heads") = "talker"
+    """Member of omni_core/speech_heads/."""
+    width: int = Field(256, ge=16, le=4096)
+    """Width of the decoder."""
+    num_layers: int = Field(4, ge=1, le=64)
+    """Decoder layers."""
+    num_heads: int = Field(4, ge=1, le=64)
+    """Attention heads."""
+
+
+class ComponentsSettings(Settings):
+    """Change one line here, run the flow, and what no longer fits is retrained."""
+
+    language_model: LanguageModelSettings = LanguageModelSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    codec: CodecSettings = CodecSettings()
+    speech_head: SpeechHeadSettings = SpeechHeadSettings()
+    teacher_seed: int = Field(0, ge=0)
+    """Seed of the initial weights of the trained parts."""

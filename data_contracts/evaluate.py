@@ -1,0 +1,31 @@
+"""What evaluate takes and returns: scores of one model on the sealed test split, an utterance a row."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from data_contracts.base import Artifact, Settings
+
+
+class EvaluateSettings(Settings):
+    """On how much, by which judge, with which metrics."""
+
+    max_turns: int = Field(150, ge=5)
+    """At most this many test turns, the first by turn_id."""
+    judge: str = "bundled:whisper_base"
+    """Speech recogniser that the model never saw: folder, hub id or bundled:NAME."""
+    perceptual_turns: int = Field(60, ge=1)
+    """Turns scored by the perceptual metrics (they are slow)."""
+    clips_in_report: int = Field(12, ge=0)
+    """Answers kept as audio for the report."""
+
+
+class EvaluationReport(Artifact):
+    """per_utterance.parquet, metrics.json and clips/*.ogg.
+
+    facts["metrics"]: name -> {value, unit, better: "higher"|"lower", count}.
+    """
+
+    kind: ClassVar[str] = "evaluation"

@@ -1,0 +1,144 @@
+"""What ingest takes and returns: its settings, the Manifest, and the Arrow schemas of the tables.
+
+    sources -> utterances/<role>-00000.parquet   every piece of speech with its audio, once
+               turns.parquet                     question utterance -> answer utterance
+               rejected/rejected.parquet         what was set aside, and why      accepted + rejected = read
+               data_docs/                        Great Expectations' pages
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from data_contracts.base import Artifact, Settings
+
+ROLES = ("question", "answer", "speech")
+SPLITS = ("train", "validation", "test")
+
+
+class QualitySettings(Settings):
+    """Bounds of one utterance; a record outside is set aside with its reason."""
+
+    min_duration_s: float = Field(0.3, ge=0.05, le=30)
+    """Shortest utterance kept, in seconds."""
+    max_duration_s: float = Field(15.0, ge=1, le=60)
+    """Longest utterance kept, in seconds."""
+    min_sample_rate_hz: int = Field(16_000, ge=8_000, le=96_000)
+    """Recordings below this rate lack the upper band and are set aside."""
+    max_clipped_fraction: float = Field(0.01, ge=0, le=1)
+    """Largest share of samples at full scale."""
+    max_silence_fraction: float = Field(0.8, ge=0, le=1)
+    """Largest share of 25 ms frames more than 40 dB under the loudest one."""
+    min_snr_db: float = Field(8.0, ge=-10, le=80)
+    """Smallest estimated signal-to-noise ratio, in dB."""
+    max_words_per_second: float = Field(8.0, ge=1, le=20)
+    """Fastest speech kept; a higher rate means that text and audio do not belong together."""
+    min_characters: int = Field(2, ge=1, le=100)
+    """Shortest text kept, in characters."""
+    max_characters: int = Field(300, ge=10, le=5_000)
+    """Longest text kept, in characters."""
+    max_rejected_fraction: float = Field(0.2, ge=0, le=1)
+    """Above this share of rejected records the run stops."""
+    min_train_turns: int = Field(1, ge=0)
+    """Fewer accepted turns in the train split stop the run."""
+    min_validation_turns: int = Field(1, ge=0)
+    """Fewer accepted turns in the validation split stop the run."""
+    min_test_turns: int = Field(1, ge=0)
+    """Fewer accepted turns in the sealed test split stop the run."""
+
+
+class VoiceSettings(Settings):
+    """How texts without audio are spoken."""
+
+    teacher: str | None = "hibari"
+    """Voice of the training targets; none refuses answers that bring no audio."""
+    question_speed_range: tuple[float, float] = (0.85, 1.2)
+    """Speaking rate of synthesized questions is drawn from this range."""
+    question_pitch_range: tuple[float, float] = (0.85, 1.15)
+    """Synthesized questions are shifted by a factor drawn from this range (pitch and formants together)."""
+    question_noise_snr_db: tuple[float, float] = (15.0, 40.0)
+    """Signal-to-noise ratio of the noise added to synthesized questions, in dB."""
+    question_room_fraction: float = Field(0.3, ge=0, le=1)
+    """Share of synthesized questions that get a synthetic room impulse response."""
+
+
+class IngestSettings(Settings):
+    """Where the data is and what is good enough."""
+
+    sources: tuple[str, ...] = (
+        "examples/quickstart/texts", "examples/quickstart/practice", "examples/quickstart/recordings",
+    )
+    """Folders with a metadata.csv each (columns: see examples/README.md)."""
+    language: str = Field("en", min_length=2, max_length=8)
+    """BCP 47 language of the assistant; records of others are set aside."""
+    seed: int = Field(0, ge=0)
+    """Seed of the variation of synthesized questions."""
+    shard_rows: int = Field(512, ge=8, le=100_000)
+    """Utterances a Parquet shard."""
+    quality: QualitySettings = QualitySettings()
+    voice: VoiceSettings = VoiceSettings()
+
+
+class Manifest(Artifact):
+    """Validated records in Parquet.
+
+    facts: read, accepted, rejected (records), rejected_by_rule {rule: records}, turns {split: turns},
+    utterances {role: count}, minutes {role: {split: minutes}}, sources {name: {read, accepted}}, voice (speaker of
+    synthesized speech or None), unknown_speakers (accepted recordings that name none).
+    """
+
+    kind: ClassVar[str] = "manifest"
+
+    def shards(self, role: str) -> list[str]:
+        """Names of the role's utterance shards, in order."""
+        return sorted(name for name in self.files if name.startswith(f"utterances/{role}-"))
+
+
+class RejectedRecords(Artifact):
+    """rejected.parquet and data_docs/ of an ingest that stopped: too much was set aside, or too little was left."""
+
+    kind: ClassVar[str] = "rejected"
+
+
+UTTERANCE = pa.schema([
+    pa.field("utterance_id", pa.string(), nullable=False),   # digest of source, id and role
+    pa.field("role", pa.string(), nullable=False),           # question, answer or speech
+    pa.field("source", pa.string(), nullable=False),         # name of the source folder
+    pa.field("language", pa.string(), nullable=False),
+    pa.field("split", pa.string(), nullable=False),
+    pa.field("text", pa.string(), nullable=False),
+    pa.field("speaker", pa.string(), nullable=False),
+    pa.field("license", pa.string(), nullable=False),
+    pa.field("synthesized", pa.bool_(), nullable=False),
+    pa.field("sample_rate_hz", pa.int32(), nullable=False),  # of the stored audio
+    pa.field("source_sample_rate_hz", pa.int32(), nullable=False),
+    pa.field("duration_s", pa.float32(), nullable=False),
+    pa.field("clipped_fraction", pa.float32(), nullable=False),
+    pa.field("silence_fraction", pa.float32(), nullable=False),
+    pa.field("snr_db", pa.float32(), nullable=False),
+    pa.field("words_per_second", pa.float32(), nullable=False),
+    pa.field("audio", pa.binary(), nullable=False),          # FLAC, mono, 16 bit
+])
+
+TURN = pa.schema([
+    pa.field("turn_id", pa.string(), nullable=False),
+    pa.field("question_id", pa.string(), nullable=False),    # utterance_id
+    pa.field("answer_id", pa.string(), nullable=False),      # utterance_id
+    pa.field("question_text", pa.string(), nullable=False),
+    pa.field("answer_text", pa.string(), nullable=False),
+    pa.field("topic", pa.string(), nullable=False),
+    pa.field("split", pa.string(), nullable=False),
+    pa.field("language", pa.string(), nullable=False),
+])
+
+REJECTED = pa.schema([
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("id", pa.string(), nullable=False),
+    pa.field("row", pa.int64(), nullable=False),             # line of the metadata file, header = 1
+    pa.field("reason", pa.string(), nullable=False),         # one sentence
+    pa.field("rule", pa.string(), nullable=False),           # short name, to count by
+    pa.field("record", pa.string(), nullable=False),         # the metadata row as JSON
+])

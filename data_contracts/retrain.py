@@ -1,0 +1,47 @@
+"""The flow `retrain`: its one parameter, a group of settings a stage (the Prefect form is made from it), and its end."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_contracts.base import Settings
+from data_contracts.benchmark import BenchmarkSettings, LatencyReport
+from data_contracts.compare import CompareSettings, Verdict
+from data_contracts.components import ComponentsSettings
+from data_contracts.evaluate import EvaluateSettings, EvaluationReport
+from data_contracts.features import FeaturesSettings
+from data_contracts.ingest import IngestSettings
+from data_contracts.promote import Promotion, PromoteSettings
+from data_contracts.quantize import QuantizeSettings
+from data_contracts.report import Report
+from data_contracts.train import TrainSettings
+
+
+class RetrainSettings(Settings):
+    """Settings of the whole journey, from sources to the registry."""
+
+    title: str = Field("retrain", min_length=1, max_length=80)
+    """Name of the run in Prefect, MLflow and the report."""
+    home: str = "var"
+    """Folder (or fsspec URL) of the artifact store, the weights and the local tracking database."""
+    components: ComponentsSettings = ComponentsSettings()
+    ingest: IngestSettings = IngestSettings()
+    features: FeaturesSettings = FeaturesSettings()
+    train: TrainSettings = TrainSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    compare: CompareSettings = CompareSettings()
+    promote: PromoteSettings = PromoteSettings()
+
+
+class Outcome(BaseModel):
+    """What the flow ends with: the artifacts that a person asks for first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    latency: LatencyReport
+    evaluation: EvaluationReport
+    verdict: Verdict
+    report: Report
+    promotion: Promotion

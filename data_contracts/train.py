@@ -1,0 +1,76 @@
+"""What the training stages take and return: settings of `listen` and `speak`, and the Checkpoint."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from data_contracts.base import Artifact, Settings
+
+
+class ListenSettings(Settings):
+    """The adapter learns to hand the question to the frozen language model."""
+
+    alignment_steps: int = Field(600, ge=1)
+    """Steps of the first phase: CTC to the question's tokens, the language model is not run."""
+    alignment_batch: int = Field(32, ge=1)
+    """Questions a step of the first phase."""
+    answer_steps: int = Field(120, ge=0)
+    """Steps of the second phase: cross-entropy of the answer through the frozen language model."""
+    answer_batch: int = Field(8, ge=1)
+    """Turns a step of the second phase."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak learning rate of the first phase; one cycle (Smith and Topin 2017)."""
+    answer_learning_rate: float = Field(5e-3, gt=0)
+    """Peak learning rate of the second phase."""
+    prefix_examples: int = Field(10, ge=0, le=100)
+    """Training turns, drawn topic by topic, that the prefix starts from (few-shot); 0 starts from the system prompt."""
+    checkpoint_every_steps: int = Field(100, ge=1)
+    """Interrupted training resumes from the last of these."""
+    seed: int = 0
+    """Seed of initial weights and of the order of the data."""
+
+
+class SpeakSettings(Settings):
+    """The speech head learns to speak the answer."""
+
+    steps: int = Field(1200, ge=1)
+    """Training steps."""
+    batch: int = Field(32, ge=1)
+    """Answers a step."""
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak learning rate, cosine decay after warm-up."""
+    code_dropout: float = Field(0.2, ge=0, le=1)
+    """Share of the previous codes that are replaced at random, so that the head trusts its conditioning."""
+    checkpoint_every_steps: int = Field(200, ge=1)
+    """Interrupted training resumes from the last of these."""
+    seed: int = 0
+    """Seed of initial weights and of the order of the data."""
+
+
+class TrainSettings(Settings):
+    """The training stages, in order."""
+
+    listen: ListenSettings = ListenSettings()
+    speak: SpeakSettings = SpeakSettings()
+    threads: int = Field(0, ge=0)
+    """CPU threads of torch; 0 takes all cores."""
+
+
+class FittedCodec(Artifact):
+    """A codec as a folder: config.json and safetensors. facts: sample_rate_hz, frame_rate_hz, num_codebooks, codebook_size."""
+
+    kind: ClassVar[str] = "codec"
+
+
+class Aligner(Artifact):
+    """A phoneme recogniser for forced alignment, fitted to the voice. facts: loss."""
+
+    kind: ClassVar[str] = "aligner"
+
+
+class Checkpoint(Artifact):
+    """Weights of one trained stage: model.safetensors, config.json, curve.parquet. facts: steps, losses, seconds."""
+
+    kind: ClassVar[str] = "checkpoint"

@@ -1,0 +1,149 @@
+"""Words of a command line enter, exit code 0 leaves, or 2 with one sentence that names the thing and the mend.
+
+    omni run quickstart --set components.codec.patch_frames=6        omni answer question.wav        omni --help
+
+Nothing heavy is imported before a command needs it: the help answers in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+DEMO = ("quickstart", "quickstart_swap")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `omni`."""
+    arguments = parser().parse_args(argv)
+    from data_contracts.errors import OmniError
+
+    try:
+        return int(arguments.command(arguments) or 0)
+    except OmniError as error:
+        print(f"omni: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("omni: stopped; finished stages are kept, start again to go on", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and what they take."""
+    top = argparse.ArgumentParser(prog="omni", description="Swap a component, run one flow, get a proven model.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the flow with a preset or a YAML file of settings")
+    run.add_argument("preset", help="name in deployments/presets, or a .yaml file")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting, as a.b=c")
+    run.set_defaults(command=_run)
+
+    demo = commands.add_parser("demo", help=f"run the presets {' and '.join(DEMO)}")
+    demo.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting in both")
+    demo.set_defaults(command=_demo)
+
+    weights = commands.add_parser("weights", help="fetch the bundled weights, checked by sha256")
+    weights.set_defaults(command=_weights)
+
+    answer = commands.add_parser("answer", help="let the champion answer a recorded question")
+    answer.add_argument("wav", type=Path, help="the question: wav, flac or ogg")
+    answer.add_argument("--out", type=Path, default=Path("answer.wav"), help="where the answer goes (answer.wav)")
+    answer.add_argument("--model", default="omnirefit-assistant", help="registered model (omnirefit-assistant)")
+    answer.add_argument("--alias", default="champion", help="alias in the registry (champion)")
+    answer.set_defaults(command=_answer)
+
+    ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
+    ui.set_defaults(command=_ui)
+    for command in (weights, answer, ui):
+        command.add_argument("--home", default="var", help="folder of models and databases (var)")
+    return top
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    _journeys([arguments.preset], tuple(arguments.set))
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    _journeys(list(DEMO), tuple(arguments.set))
+
+
+def _journeys(presets: list[str], overrides: tuple[str, ...]) -> None:
+    """Validate all, then run all; what cannot run stops before anything is written."""
+    from flows.environment import prepare
+    from flows.presets import load_settings
+    from omni_core.preflight import preflight
+    from tasks.home import local_folder
+
+    all_settings = [load_settings(preset, overrides) for preset in presets]
+    for settings in all_settings:
+        preflight(settings, local_folder(settings.home))
+    prepare(local_folder(all_settings[0].home))
+
+    from rich.console import Console
+
+    from flows import summary
+
+    console = Console()
+    for settings in all_settings:
+        _journey(settings, console)
+    summary.show_ui_commands(console, local_folder(all_settings[0].home))
+
+
+def _journey(settings, console) -> None:
+    from flows import summary
+    from flows.retrain import retrain
+    from tasks.home import local_folder, store_of
+    from tasks.stage import latest_journal
+
+    start = time.monotonic()
+    outcome = retrain(settings)
+    store = store_of(settings.home)
+    page = summary.publish(
+        store.folder(outcome.report), store.folder(outcome.evaluation) / "clips",
+        local_folder(settings.home), settings.title,
+    )
+    summary.show(console, settings.title, outcome, latest_journal(), time.monotonic() - start, page)
+
+
+def _weights(arguments: argparse.Namespace) -> None:
+    os.environ.setdefault("TQDM_DISABLE", "1")  # one bar for the whole, not one a tensor
+    from omni_core.bundled_weights import fetchable, install
+    from tasks.home import local_folder
+    from tasks.progress import shown
+
+    home = local_folder(arguments.home)
+    with shown("weights") as progress:
+        written = install(home, progress=progress)
+    print(f"weights in {home / 'weights'}: {', '.join(fetchable())} ({len(written)} fetched now)")
+
+
+def _answer(arguments: argparse.Namespace) -> None:
+    import base64
+
+    from flows.environment import prepare
+    from omni_core.audio import decode, encode_wav
+    from tasks.home import local_folder
+
+    question = base64.b64encode(encode_wav(*decode(arguments.wav))).decode()
+    prepare(local_folder(arguments.home))
+    from tasks.tracking import load_version
+
+    answer = load_version(arguments.home, arguments.model, f"@{arguments.alias}").predict({"audio": [question]}).iloc[0]
+    arguments.out.write_bytes(base64.b64decode(answer["audio"]))
+    print(answer["text"])
+
+
+def _ui(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from flows.summary import show_ui_commands
+    from tasks.home import local_folder
+
+    show_ui_commands(Console(), local_folder(arguments.home))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

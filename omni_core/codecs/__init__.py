@@ -1,0 +1,34 @@
+"""Codecs: waveform <-> codes. A file here is a codec; its name is the name in settings.
+
+What a codec is:
+
+    sample_rate_hz, frame_rate_hz, num_codebooks, codebook_size
+    encode  (batch, samples)            -> codes (batch, num_codebooks, frames), integers in [0, codebook_size)
+    decode  (batch, num_codebooks, frames) -> (batch, frames * samples_per_frame) in [-1, 1]
+
+A codec that is fitted to data also has `fit` and `save`. `load(settings, folder, home)` makes one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Codec(Protocol):
+    """The role; see the module's picture."""
+
+    sample_rate_hz: int
+    frame_rate_hz: float
+    num_codebooks: int
+    codebook_size: int
+    look_ahead_frames: int
+    """Codec frames of context, on either side, past which chunked decoding equals whole decoding."""
+
+    def encode(self, waveform: Tensor) -> Tensor: ...
+
+    def decode(self, codes: Tensor) -> Tensor: ...
+
+    def save(self, folder: Path) -> None: ...

@@ -1,0 +1,80 @@
+"""The voice's own speech enters; a codec and a phoneme aligner fitted to it leave. Minutes, not days: no big weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from data_contracts.components import CodecSettings
+from data_contracts.errors import SourceError
+from data_contracts.ingest import Manifest
+from data_contracts.train import Aligner, FittedCodec
+from omni_core import alignment, components
+from omni_core.code_digest import code_digest
+from omni_core.languages import LanguagePack
+from omni_core.mel import SAMPLE_RATE_HZ, log_mel
+from omni_core.progress import Progress, silent
+from omni_core.speech_text import speech_text
+from omni_core.store import ArtifactStore
+from omni_core.tables import rows, waveform_of
+
+ALIGNER_STEPS = 180
+
+
+def bases_of(phonemes: Tensor, pack: LanguagePack) -> Tensor:
+    """Phoneme ids -> ids of their sounds without stress; the aligner does not care for stress."""
+    return phonemes % pack.num_bases
+
+
+def _training_speech(store: ArtifactStore, manifest: Manifest, shards: list[str]) -> list[tuple[str, Tensor]]:
+    """(text, waveform at 22 050 Hz) of the training utterances of the shards."""
+    columns = ["split", "text", "audio"]
+    found = [(row["text"], waveform_of(row, SAMPLE_RATE_HZ)) for shard in shards for row in rows(store, manifest, shard, columns) if row["split"] == "train"]
+    if not found:
+        raise SourceError("there is no training answer with audio to fit the codec to; check the split column of the sources")
+    return found
+
+
+def fit_codec(store: ArtifactStore, manifest: Manifest, shards: list[str], settings: CodecSettings, home: Path,
+              progress: Progress = silent) -> FittedCodec:
+    """Fit the codec to the training answers of the shards and store it."""
+    import importlib
+
+    module = importlib.import_module(f"omni_core.codecs.{settings.name}")
+    waveforms, seconds = [], 0.0
+    for _, waveform in _training_speech(store, manifest, shards):
+        waveforms.append(waveform)
+        seconds += len(waveform) / SAMPLE_RATE_HZ
+        if seconds > 60 * settings.fit_minutes:
+            break
+    codec = module.fit(waveforms, settings, home, progress)
+    facts = {name: getattr(codec, name) for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size")}
+    with store.scratch(FittedCodec.kind) as folder:
+        codec.save(folder)
+        return store.commit(FittedCodec, folder, settings=settings.model_dump(mode="json"), facts=facts,
+                            code_digest=code_digest(module.__name__), licences={"vocoder hifigan_universal": "MIT"})
+
+
+def fit_aligner(store: ArtifactStore, manifest: Manifest, shards: list[str], language: str, progress: Progress = silent) -> Aligner:
+    """Fit the phoneme recogniser to the training answers of the shards and store it."""
+    pack = components.load("languages", language)
+    speech = _training_speech(store, manifest, shards)
+    mels = [log_mel(waveform) for _, waveform in speech]
+    targets = [bases_of(speech_text(text, pack).phonemes, pack) for text, _ in speech]
+    model = alignment.fit(mels, targets, pack.num_bases, steps=ALIGNER_STEPS, progress=progress)
+    with store.scratch(Aligner.kind) as folder:
+        save_file(model.state_dict(), folder / "aligner.safetensors")
+        (folder / "config.json").write_text(json.dumps({"num_phonemes": pack.num_bases, "language": language}))
+        return store.commit(Aligner, folder, settings={"language": language}, facts={"utterances": len(mels)})
+
+
+def load_aligner(store: ArtifactStore, aligner: Aligner) -> alignment.PhonemeRecogniser:
+    """Read an aligner back."""
+    folder = store.folder(aligner)
+    model = alignment.PhonemeRecogniser(json.loads((folder / "config.json").read_text())["num_phonemes"])
+    model.load_state_dict(load_file(folder / "aligner.safetensors"))
+    return model.eval()

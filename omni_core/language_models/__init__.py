@@ -1,0 +1,1 @@
+"""Language models: what thinks. A file here is a loader; its name is the name in settings."""

@@ -1,0 +1,174 @@
+"""The whole model as it is served: a spoken question enters, a written and spoken answer leaves, sound before it is finished.
+
+    waveform -> encoder -> adapter -> language model behind the tuned prefix -> text and states
+                                                                                  | phonemes
+                                        chunks of waveform <- codec <- codes <- talker
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from data_contracts.components import ComponentsSettings
+from data_contracts.errors import SourceError
+from omni_core import components
+from omni_core.audio import resample
+from omni_core.language_models.huggingface import chat_format
+from omni_core.speech_heads.talker import Conditioning
+from omni_core.speech_text import speech_text
+from omni_core.train import load_listen, load_speak
+from omni_core.word_states import mean_by_word, words_of_tokens
+
+MAX_ANSWER_TOKENS = 64
+FIRST_CHUNK_S, CHUNK_S = 0.4, 1.2
+"""The first chunk is short, so that it is heard early; the next are long, so that fewer borders are computed twice."""
+MIN_QUESTION_S = 0.1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back, and how fast. Times are from the end of the question, in seconds."""
+
+    text: str
+    waveform: np.ndarray
+    sample_rate_hz: int
+    time_to_first_audio_s: float
+    total_s: float
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A written answer and the language model's state at each of its words, (words, width)."""
+
+    text: str
+    states: Tensor
+
+
+class SpeechToSpeech:
+    """A loaded model folder; answers one question at a time."""
+
+    def __init__(self, folder: Path, threads: int):
+        from transformers import AutoTokenizer
+
+        card = json.loads((folder / "model.json").read_text())
+        parts = ComponentsSettings.model_validate(card["components"])
+        self.language = components.load("languages", card["language"])
+        self.encoder = components.load("encoders", parts.encoder.name, parts.encoder.model_copy(update={"weights": str(folder / "encoder")}), folder)
+        self.adapter, prefix = load_listen(folder / "listen")
+        self.prefix = prefix.keys_values.numpy()
+        self.talker = load_speak(folder / "speak")
+        self.codec = components.load("codecs", parts.codec.name, parts.codec, folder / "codec", folder)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
+        self.chat = chat_format(self.tokenizer, parts.language_model.system_prompt)
+        self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
+        self.language_model = components.load("weight_quantizers", card["weight_quantizer"], folder / "language_model", threads)
+        self.sample_rate_hz = self.codec.sample_rate_hz
+
+    @classmethod
+    def load(cls, folder: str | Path, threads: int = 2) -> SpeechToSpeech:
+        """Model folder -> model; sets torch's threads for the whole process."""
+        torch.set_num_threads(threads)
+        return cls(Path(folder), threads)
+
+    @torch.no_grad()
+    def features(self, waveform: np.ndarray, sample_rate_hz: int) -> Tensor:
+        """(samples,) at any rate -> encoder features (frames, width)."""
+        if len(waveform) < MIN_QUESTION_S * sample_rate_hz:
+            raise SourceError(f"the question lasts {len(waveform) / sample_rate_hz:.2f} s; a question needs at least {MIN_QUESTION_S} s")
+        samples = resample(np.asarray(waveform, np.float32), sample_rate_hz, self.encoder.sample_rate_hz)
+        return self.encoder.encode([torch.from_numpy(np.ascontiguousarray(samples))])[0]
+
+    @torch.no_grad()
+    def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
+        """The question as the adapter hears it, in words."""
+        return self.tokenizer.decode(self.adapter.hear(self.features(waveform, sample_rate_hz))).strip()
+
+    def answer_text(self, question: str) -> str:
+        """The text path: a written question through the same prefix and model."""
+        ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
+        return self._think(self.embeddings[ids].float()).text
+
+    def _think(self, question: Tensor) -> Thought:
+        """Embeddings of the question (positions, width) -> answer, greedily."""
+        self.language_model.start(self.prefix)
+        ids: list[int] = []
+        states: list[np.ndarray] = []
+        inputs = torch.cat([question, self.embeddings[self.chat.suffix].float()])
+        while len(ids) < MAX_ANSWER_TOKENS:
+            logits, hidden = self.language_model.step(inputs.numpy())
+            if ids:
+                states.append(hidden[-1])
+            token = int(logits.argmax())
+            if token == self.chat.end:
+                break
+            ids.append(token)
+            inputs = self.embeddings[[token]].float()
+        text = self.tokenizer.decode(ids).strip()
+        words = len(text.split())
+        if not words:
+            return Thought("", torch.zeros(0, self.embeddings.shape[1]))
+        states += states[-1:] * (len(ids) - len(states))
+        owners = words_of_tokens(self.tokenizer, ids)
+        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words))
+
+    def _conditions(self, thought: Thought) -> Tensor:
+        """What the talker has to say, a condition a codec frame: (1, frames, width)."""
+        spoken = speech_text(thought.text, self.language)
+        states = thought.states[spoken.words.clamp(max=len(thought.states) - 1)]
+        return self.talker.plan(Conditioning(spoken.phonemes[None], states[None].float(), torch.ones(1, len(spoken.phonemes))))
+
+    @torch.no_grad()
+    def speak(self, thought: Thought) -> Iterator[np.ndarray]:
+        """Chunks of waveform (samples,); a chunk is decoded with look-ahead on both sides, so joints do not crack."""
+        if not thought.text:
+            return
+        conditions = self._conditions(thought)
+        rate, ahead = self.codec.frame_rate_hz, self.codec.look_ahead_frames
+        codes: list[Tensor] = []
+        done, wanted = 0, max(1, round(FIRST_CHUNK_S * rate))
+        for frame in self.talker.speak(conditions):
+            codes.append(frame)
+            last = len(codes) == conditions.shape[1]
+            while len(codes) >= done + wanted + ahead or (last and done < len(codes)):
+                end = len(codes) if last and len(codes) <= done + wanted + ahead else done + wanted
+                yield self._decode(codes, done, end)
+                done, wanted = end, max(1, round(CHUNK_S * rate))
+
+    def _decode(self, codes: list[Tensor], start: int, end: int) -> np.ndarray:
+        """Waveform of frames start..end, decoded with the codec's look-ahead around them."""
+        ahead = self.codec.look_ahead_frames
+        first, past = max(0, start - ahead), min(len(codes), end + ahead)
+        waveform = self.codec.decode(torch.stack(codes[first:past], 1)[None])[0].numpy()
+        samples = len(waveform) // (past - first)
+        return waveform[(start - first) * samples : (end - first) * samples]
+
+    def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
+        """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
+        with torch.no_grad():
+            question = self.adapter(self.features(waveform, sample_rate_hz))
+        thought = self._think(question)
+        heard = False
+        for chunk in self.speak(thought):
+            heard = True
+            yield thought.text, chunk
+        if not heard:
+            yield thought.text, np.zeros(0, np.float32)
+
+    def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Answer:
+        """A question -> the whole answer with its times. Decoding is greedy; the seed only fixes a sampling codec."""
+        torch.manual_seed(seed)
+        started = time.perf_counter()
+        first, text, chunks = 0.0, "", []
+        for text, chunk in self.stream(waveform, sample_rate_hz):  # noqa: B007 the last text is the answer's
+            first = first or time.perf_counter() - started
+            chunks.append(chunk)
+        return Answer(text, np.concatenate(chunks), self.sample_rate_hz, first, time.perf_counter() - started)

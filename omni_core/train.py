@@ -1,0 +1,142 @@
+"""Feature shards enter, a Checkpoint leaves: the two training stages, `listen` and `speak`, as the flow calls them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from data_contracts.base import Artifact, Settings
+from data_contracts.components import EncoderSettings, LanguageModelSettings, SpeechHeadSettings
+from data_contracts.errors import SourceError
+from data_contracts.features import FeatureShard
+from data_contracts.ingest import Manifest
+from data_contracts.train import Checkpoint, FittedCodec, ListenSettings, SpeakSettings
+from omni_core import components, listen, speak, tables
+from omni_core.adapter import Adapter, AdapterConfig
+from omni_core.alignment import ALIGNER_FRAME_RATE_HZ
+from omni_core.code_digest import code_digest
+from omni_core.prefix import TunedPrefix
+from omni_core.progress import Progress, silent
+from omni_core.speech_heads.talker import Talker, TalkerConfig
+from omni_core.store import ArtifactStore
+from omni_core.training_loop import Curve
+
+
+
+def work_folder(home: Path, stage: str, inputs: list[Artifact], *settings: Settings) -> Path:
+    """Where checkpoints of an unfinished stage lie: the name holds all that they depend on."""
+    parts = [a.digest for a in inputs] + [s.model_dump_json() for s in settings] + [code_digest(f"omni_core.{stage}")]
+    return home / "work" / f"{stage}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}"
+
+
+def _commit(store: ArtifactStore, weights: dict[str, Tensor], config: dict[str, Any], curve: Curve,
+            inputs: dict[str, Artifact], settings: dict[str, Any], facts: dict[str, Any]) -> Checkpoint:
+    with store.scratch(Checkpoint.kind) as folder:
+        save_file({k: v.detach().contiguous().clone() for k, v in weights.items()}, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(config))
+        step, name, value = zip(*curve.rows, strict=True)
+        pq.write_table(pa.table({"step": step, "name": name, "value": value}), folder / "curve.parquet")
+        return store.commit(Checkpoint, folder, inputs=inputs, settings=settings, facts=facts)
+
+
+def _weights(**modules: nn.Module) -> dict[str, Tensor]:
+    return {f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()}
+
+
+def train_listen(store: ArtifactStore, manifest: Manifest, questions: list[FeatureShard], encoder: EncoderSettings,
+                 language_model: LanguageModelSettings, settings: ListenSettings, home: Path,
+                 progress: Progress = silent) -> Checkpoint:
+    """Train adapter and prefix for this encoder and language model."""
+    started = time.monotonic()
+    features = tables.encoder_features(store, questions)
+    rate = questions[0].facts["frame_rate_hz"]
+    data, held_out = (
+        listen.ListenData([t for t in tables.turns(store, manifest, split) if t["question_id"] in features], features)
+        for split in ("train", "validation")
+    )
+    lm = components.load("language_models", language_model.name, language_model, home)
+    work, curve = work_folder(home, "listen", [manifest, *questions], encoder, language_model, settings), Curve()
+    adapter = listen.new_adapter(lm, data, rate, settings.seed)
+    listen.train_alignment(adapter, lm, data, settings, work, curve, progress)
+    prefix = listen.train_answers(adapter, lm, data, settings, work, curve, progress)
+    curve.add(settings.answer_steps, **listen.validate(adapter, prefix, lm, held_out))
+    facts = {"stage": "listen", "seconds": round(time.monotonic() - started, 1), "turns": len(data.turns),
+             "trained_parameters": sum(p.numel() for m in (adapter, prefix) for p in m.parameters()),
+             **{name: curve.last(name) for name in ("alignment_loss", "answer_loss", "validation_answer_loss", "validation_token_error_rate")}}  # fmt: skip
+    made = _commit(store, _weights(adapter=adapter, prefix=prefix), {"adapter": adapter.config_dict()}, curve,
+                   {"manifest": manifest}, settings.model_dump(mode="json"), facts)  # fmt: skip
+    shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def load_listen(folder: Path) -> tuple[Adapter, TunedPrefix]:
+    """Read adapter and prefix back, ready to serve."""
+    weights = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())["adapter"]
+    adapter = Adapter(AdapterConfig(**{**config, "tokens": tuple(config["tokens"])}), weights["adapter.embeddings"])
+    adapter.load_state_dict({k.removeprefix("adapter."): v for k, v in weights.items() if k.startswith("adapter.")})
+    return adapter.eval().requires_grad_(False), TunedPrefix(weights["prefix.keys_values"]).requires_grad_(False)
+
+
+def spoken_answers(store: ArtifactStore, targets: list[FeatureShard], states: list[FeatureShard]) -> dict[str, list[speak.SpokenAnswer]]:
+    """split -> examples; an answer whose language model states are missing is left out."""
+    import torch
+
+    known, found = tables.word_states(store, states), {"train": [], "validation": [], "test": []}
+    for row in (row for shard in targets for row in tables.rows(store, shard, "features.parquet")):
+        if row["utterance_id"] in known:
+            codes = tables.unpack(row["codes"], np.int16, row["codebooks"], row["frames"]).long()
+            found[row["split"]].append(speak.SpokenAnswer(
+                torch.tensor(row["phonemes"]), torch.tensor(row["word_of_phoneme"]), torch.tensor(row["durations"]),
+                torch.tensor(row["log_f0"]), torch.tensor(row["energy"]), codes, known[row["utterance_id"]],
+            ))  # fmt: skip
+    if not found["train"]:
+        raise SourceError("there is no training answer with speech targets; check the split column and the rejected table")
+    return found
+
+
+def train_speak(store: ArtifactStore, targets: list[FeatureShard], states: list[FeatureShard], codec: FittedCodec,
+                speech_head: SpeechHeadSettings, language: str, settings: SpeakSettings, home: Path,
+                progress: Progress = silent) -> Checkpoint:
+    """Train the speech head for this codec and these language model states."""
+    import torch
+
+    started = time.monotonic()
+    answers = spoken_answers(store, targets, states)
+    pack = components.load("languages", language)
+    config = TalkerConfig(
+        pack.num_bases, pack.num_stresses, answers["train"][0].states.shape[1], codec.facts["num_codebooks"],
+        codec.facts["codebook_size"], codec.facts["frame_rate_hz"], ALIGNER_FRAME_RATE_HZ, speech_head.width,
+        speech_head.num_layers, speech_head.num_heads,
+    )  # fmt: skip
+    torch.manual_seed(settings.seed)
+    talker, curve = Talker(config), Curve()
+    work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings)
+    speak.train(talker, answers["train"], settings, work, curve, progress)
+    if answers["validation"]:
+        curve.add(settings.steps, **speak.validate(talker, answers["validation"]))
+    facts = {"stage": "speak", "seconds": round(time.monotonic() - started, 1), "answers": len(answers["train"]),
+             "trained_parameters": sum(p.numel() for p in talker.parameters()),
+             **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip
+    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve, {"codec": codec},
+                   settings.model_dump(mode="json"), facts)  # fmt: skip
+    shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def load_speak(folder: Path) -> Talker:
+    """Read a talker back, ready to serve."""
+    config = json.loads((folder / "config.json").read_text())["talker"]
+    talker = Talker(TalkerConfig(**config))
+    talker.load_state_dict({k.removeprefix("talker."): v for k, v in load_file(folder / "model.safetensors").items()})
+    return talker.eval().requires_grad_(False)

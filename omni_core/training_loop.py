@@ -1,0 +1,91 @@
+"""Steps of training enter, trained modules and their loss curve leave; killed at any step, it goes on from the last checkpoint.
+
+The data of a step depends on the seed and the step's number only, so a resumed run sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from omni_core.progress import Progress, silent
+
+WARMUP_SHARE = 0.1
+MAX_GRADIENT_NORM = 1.0
+
+
+@dataclass
+class Curve:
+    """Named values over steps: rows of (step, name, value)."""
+
+    rows: list[tuple[int, str, float]] = field(default_factory=list)
+
+    def add(self, step: int, **values: float) -> None:
+        """Append a value a name."""
+        self.rows += [(step, name, float(value)) for name, value in values.items()]
+
+    def last(self, name: str) -> float:
+        """Latest value of a name."""
+        return next(value for _, n, value in reversed(self.rows) if n == name)
+
+
+def step_generator(seed: int, step: int) -> torch.Generator:
+    """Randomness of one step."""
+    return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def run(phase: str, module: nn.Module, loss_of: Callable[[int], dict[str, Tensor]], *, steps: int, learning_rate: float,
+        seed: int, work: Path, checkpoint_every: int, curve: Curve, progress: Progress = silent) -> None:
+    """Train `module` in place for `steps` steps of AdamW under a one-cycle rate.
+
+    loss_of(step) -> named losses, of which the first is minimised. A checkpoint (<work>/<phase>.pt: weights,
+    optimizer, step, curve) is written whole every `checkpoint_every` steps and at the end, and found again.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARMUP_SHARE)
+    path = work / f"{phase}.pt"
+    start = _resume(path, module, optimizer, schedule, curve)
+    module.train()
+    for step in range(start, steps):
+        torch.manual_seed(seed * 1_000_003 + step)  # dropout of a resumed run is that of an uninterrupted one
+        losses = loss_of(step)
+        optimizer.zero_grad()
+        next(iter(losses.values())).backward()
+        nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        optimizer.step()
+        schedule.step()
+        values = {name: loss.item() for name, loss in losses.items()}
+        curve.add(step + 1, **{f"{phase}_{name}": value for name, value in values.items()})
+        progress(step + 1, steps, f"{phase}, " + ", ".join(f"{k} {v:.2f}" for k, v in values.items()))
+        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+            _save(path, module, optimizer, schedule, step + 1, curve)
+    module.eval()
+
+
+def _save(path: Path, module: nn.Module, optimizer, schedule, step: int, curve: Curve) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trained = {name for name, p in module.named_parameters() if p.requires_grad}
+    weights = {name: value for name, value in module.state_dict().items() if name in trained}
+    state = {"module": weights, "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
+             "step": step, "curve": json.dumps(curve.rows)}  # fmt: skip
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def _resume(path: Path, module: nn.Module, optimizer, schedule, curve: Curve) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    module.load_state_dict(state["module"], strict=False)
+    optimizer.load_state_dict(state["optimizer"])
+    schedule.load_state_dict(state["schedule"])
+    curve.rows = [tuple(row) for row in json.loads(state["curve"])]
+    return state["step"]

@@ -1,0 +1,46 @@
+"""none: the language model as it is, float32 in torch; the reference that the others are measured against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from omni_core.language_models.huggingface import CausalLanguageModel
+
+
+class TorchLanguageModel:
+    """A transformers model behind a growing cache."""
+
+    def __init__(self, model):
+        self.model = model.eval().requires_grad_(False)
+
+    def start(self, keys_values: np.ndarray) -> None:
+        from transformers import DynamicCache
+
+        self.cache, self.position = DynamicCache(), keys_values.shape[3]
+        for layer, (keys, values) in enumerate(torch.from_numpy(keys_values)):
+            self.cache.update(keys[None], values[None], layer)
+
+    @torch.no_grad()
+    def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs = torch.from_numpy(embeddings)[None]
+        positions = torch.arange(self.position, self.position + inputs.shape[1])[None]
+        hidden = self.model.base_model(
+            inputs_embeds=inputs, past_key_values=self.cache, use_cache=True, position_ids=positions
+        ).last_hidden_state
+        self.position += inputs.shape[1]
+        return self.model.get_output_embeddings()(hidden[0, -1]).numpy(), hidden[0].numpy()
+
+
+def quantize(lm: CausalLanguageModel, folder: Path) -> None:
+    """Writes the float32 model."""
+    lm.model.save_pretrained(folder)
+
+
+def load(folder: Path, threads: int) -> TorchLanguageModel:
+    """Read it back; threads are torch's, set by the caller of the whole model."""
+    from transformers import AutoModelForCausalLM
+
+    return TorchLanguageModel(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32))

@@ -1,0 +1,67 @@
+"""One shard enters, its FeatureShard leaves, three kinds of it: mapped over shards, so a new shard computes one shard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Task, unmapped
+
+from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings
+from data_contracts.features import FeatureShard, FeaturesSettings
+from data_contracts.ingest import Manifest
+from data_contracts.train import Aligner, FittedCodec
+from tasks.home import local_folder, store_of
+from tasks.progress import shown
+from tasks.stage import stage
+
+
+def for_each(shards: list[str], task: Task[..., FeatureShard], **same: Any) -> list[FeatureShard]:
+    """Run the task for every shard; the other arguments are the same for all."""
+    return task.map(shards, **{name: unmapped(value) for name, value in same.items()}).result()
+
+
+@stage("omni_core.features")
+def encoder_features(
+    shard: str, manifest: Manifest, encoder: EncoderSettings, settings: FeaturesSettings, home: str
+) -> FeatureShard:
+    """What the encoder hears in the questions of one shard."""
+    from omni_core import features
+
+    with shown(f"encoder features {shard}") as progress:
+        return features.encoder_features_of_shard(
+            store_of(home), manifest, shard, encoder, settings, local_folder(home), progress
+        )
+
+
+@stage("omni_core.features", "omni_core.languages.*")
+def speech_targets(
+    shard: str, manifest: Manifest, codec: FittedCodec, codec_settings: CodecSettings, aligner: Aligner,
+    language: str, home: str,
+) -> FeatureShard:
+    """Codes, phonemes, durations, pitch and energy of the answers of one shard."""
+    from omni_core import features
+
+    with shown(f"speech targets {shard}") as progress:
+        return features.speech_targets_of_shard(
+            store_of(home), manifest, shard, codec, codec_settings, aligner, language, local_folder(home), progress
+        )
+
+
+def _questions(inputs: dict[str, Any]) -> str:
+    """The questions that go in before the answers: they stand in the turns, not in the shard."""
+    from omni_core.shard_reads import first_questions
+
+    return str(sorted(first_questions(store_of(inputs["home"]), inputs["manifest"], inputs["shard"]).items()))
+
+
+@stage("omni_core.features", "omni_core.languages.*", also=_questions)
+def language_model_states(
+    shard: str, manifest: Manifest, language_model: LanguageModelSettings, language: str, home: str
+) -> FeatureShard:
+    """What the frozen language model thinks at each word of the answers of one shard."""
+    from omni_core import features
+
+    with shown(f"language model states {shard}") as progress:
+        return features.language_model_states_of_shard(
+            store_of(home), manifest, shard, language_model, language, local_folder(home), progress
+        )

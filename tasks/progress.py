@@ -1,0 +1,87 @@
+"""Calls of the progress protocol enter; a bar with the time left (terminal) or a line every ten seconds (log) leaves."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from omni_core.progress import Progress as Report
+
+SECONDS_BETWEEN_LINES = 10.0
+
+_console = Console(stderr=True)
+_lock = threading.Lock()
+_bars: Progress | None = None
+_users = 0
+
+
+@contextmanager
+def shown(stage: str) -> Iterator[Report]:
+    """Within the block, calls of the yielded function show how far `stage` is."""
+    if not _console.is_terminal:
+        yield Lines(stage)
+        return
+    bars = _borrow_bars()
+    bar = bars.add_task(stage, total=None)
+
+    def report(done: int, total: int, what: str) -> None:
+        bars.update(bar, completed=done, total=total, description=f"{stage}: {what}")
+
+    try:
+        yield report
+    finally:
+        bars.remove_task(bar)
+        _return_bars()
+
+
+class Lines:
+    """Writes to standard error at the first call, every ten seconds, and at the end of something that took long."""
+
+    def __init__(self, stage: str, seconds_between: float = SECONDS_BETWEEN_LINES):
+        self.stage, self.seconds_between = stage, seconds_between
+        self.started = self.last = time.monotonic()
+        self.what = ""
+        self.first_done = 0
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if what != self.what:
+            self.what, self.started, self.first_done = what, now, done
+        elif now - self.last < self.seconds_between:
+            return
+        self.last = now
+        print(f"{self.stage}: {what} {done}/{total}{self._time_left(done, total, now)}", file=sys.stderr, flush=True)
+
+    def _time_left(self, done: int, total: int, now: float) -> str:
+        """Of what was done since this work began, so that a resumed run's estimate holds."""
+        made = done - self.first_done
+        if made <= 0 or done >= total:
+            return ""
+        return f", about {(now - self.started) / made * (total - done):.0f} s left"
+
+
+def _borrow_bars() -> Progress:
+    """One display for all stages that run at once: a terminal has room for one."""
+    global _bars, _users
+    with _lock:
+        if _bars is None:
+            columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+            _bars = Progress(*columns, TextColumn("left"), TimeRemainingColumn(), console=_console, transient=True)
+            _bars.start()
+        _users += 1
+        return _bars
+
+
+def _return_bars() -> None:
+    global _bars, _users
+    with _lock:
+        _users -= 1
+        if _users == 0 and _bars is not None:
+            _bars.stop()
+            _bars = None

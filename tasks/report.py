@@ -1,0 +1,26 @@
+"""Everything that the journey made enters, the HTML report leaves; MLflow gets it, and every stage that was cached."""
+
+from __future__ import annotations
+
+from data_contracts.base import Artifact
+from data_contracts.report import Report
+from tasks import tracking
+from tasks.home import store_of
+from tasks.stage import flow_run, stage
+
+
+@stage("omni_core.report")
+def report(title: str, journey: dict[str, Artifact | None], home: str) -> Report:
+    """One page: verdict, tables, plots, players. `journey` is task name -> what it made; see omni_core.report."""
+    from omni_core import report as core
+
+    store = store_of(home)
+    made = {role: artifact for role, artifact in journey.items() if artifact is not None}
+    with store.scratch(Report.kind) as folder:
+        core.write_report(store, folder, title=title, journey=made)
+        page = store.commit(Report, folder, inputs=made)
+    if around := flow_run(home):
+        for role, artifact in made.items():
+            tracking.log_stage(around, role, artifact)
+        tracking.log_folder(around, store.folder(page), "report")
+    return page

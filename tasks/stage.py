@@ -1,0 +1,104 @@
+"""A function that makes one artifact enters, a Prefect task leaves: cached by content, retried when that can help, tracked.
+
+    @stage("omni_core.quantize")
+    def quantize(model: ..., settings: QuantizeSettings, home: str) -> QuantizedModel: ...
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
+from typing import Any
+from uuid import UUID
+
+from prefect import Task, task
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext, TaskRunContext
+
+from data_contracts.base import Artifact
+from data_contracts.errors import OmniError
+from data_contracts.features import FeatureShard
+from tasks import tracking
+from tasks.caching import ByContent
+
+RETRIES = 1
+RETRY_DELAY_S = 3
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """How one task of a flow run ended."""
+
+    name: str
+    seconds: float
+    was_cached: bool
+
+
+_journal: dict[UUID | None, list[StageRun]] = defaultdict(list)
+
+
+def latest_journal() -> list[StageRun]:
+    """The tasks of the flow run that this process began last, in the order in which they ended."""
+    return list(list(_journal.values())[-1]) if _journal else []
+
+
+def stage(
+    *modules: str, cached: bool = True, also: Callable[[dict[str, Any]], str] | None = None
+) -> Callable[[Callable[..., Any]], Task[..., Any]]:
+    """Make a task of a function; the core `modules` belong to its cache key, and what `also` says of its inputs."""
+
+    def make(function: Callable[..., Any]) -> Task[..., Any]:
+        caching = {"cache_policy": ByContent(modules=modules, also=also), "persist_result": True, "result_serializer": "json"}
+        return task(
+            name=function.__name__.replace("_", " "),
+            retries=RETRIES,
+            retry_delay_seconds=RETRY_DELAY_S,
+            retry_condition_fn=may_pass,
+            on_completion=[_note],
+            **(caching if cached else {"persist_result": False}),
+        )(_tracked(function))
+
+    return make
+
+
+def flow_run(home: str) -> tracking.FlowRun | None:
+    """The flow run around this call, for the tracker; None outside of one."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return None
+    return tracking.FlowRun(str(context.flow_run.id), home, (context.parameters or {}).get("settings"))
+
+
+def close_tracking(_flow: Any, run: Any, state: State) -> None:
+    """Flow hook: the MLflow run ends as the flow run did."""
+    tracking.close_run(str(run.id), "FINISHED" if state.is_completed() else "FAILED")
+
+
+def _tracked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, and its artifact in MLflow when it has really run (not one a shard: those are many)."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        made = function(*args, **kwargs)
+        around = flow_run(signature(function).bind(*args, **kwargs).arguments["home"])
+        task_run = TaskRunContext.get()
+        if around and task_run and isinstance(made, Artifact) and not isinstance(made, FeatureShard):
+            tracking.log_stage(around, task_run.task.name, made)
+        return made
+
+    return run
+
+
+def may_pass(_task: Any, _run: TaskRun, state: State) -> bool:
+    """True for troubles of networks and disks; what a person must mend, or we, is not tried again."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, OSError) and not isinstance(error, OmniError)
+
+
+def _note(task: Task[..., Any], run: TaskRun, state: State) -> None:
+    start = run.start_time or state.timestamp
+    seconds = (state.timestamp - start).total_seconds()
+    _journal[run.flow_run_id].append(StageRun(task.name, seconds, state.name == "Cached"))

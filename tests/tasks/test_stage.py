@@ -1,0 +1,57 @@
+from prefect import flow
+
+from data_contracts.errors import SourceError
+from tasks.stage import latest_journal, may_pass, stage
+
+
+class Ended:
+    """A state that ended with an error."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def result(self, raise_on_failure):
+        return self.error
+
+
+def test_only_troubles_of_networks_and_disks_are_tried_again():
+    assert may_pass(None, None, Ended(ConnectionError("reset")))
+    assert not may_pass(None, None, Ended(SourceError("no such folder")))
+    assert not may_pass(None, None, Ended(ValueError("our mistake")))
+
+
+@stage(cached=False)
+def answers(value: int, home: str) -> int:
+    """A stage outside of the cache."""
+    return value + 1
+
+
+@stage(cached=False)
+def refuses(home: str) -> None:
+    """A stage that meets bad input."""
+    raise SourceError("source 'x' is not a folder; correct ingest.sources")
+
+
+@flow
+def small(home: str) -> int:
+    return answers(1, home)
+
+
+@flow
+def bad(home: str) -> None:
+    refuses(home)
+
+
+def test_the_journal_tells_stages_and_seconds(prefect_server, tmp_path):
+    assert small(str(tmp_path)) == 2
+    (run,) = latest_journal()
+    assert run.name == "answers" and not run.was_cached and 0 <= run.seconds < 60
+
+
+def test_an_error_for_a_person_leaves_the_flow_as_it_was_raised(prefect_server, tmp_path):
+    try:
+        bad(str(tmp_path))
+    except SourceError as error:
+        assert str(error) == "source 'x' is not a folder; correct ingest.sources"
+    else:
+        raise AssertionError("the flow must fail")
