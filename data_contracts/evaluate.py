@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from data_contracts.base import Artifact, Settings
+from data_contracts.base import Artifact, Settings, member_of
 
 
 class EvaluateSettings(Settings):
@@ -16,16 +16,21 @@ class EvaluateSettings(Settings):
     """At most this many test turns, the first by turn_id."""
     judge: str = "bundled:whisper_base"
     """Speech recogniser that the model never saw: folder, hub id or bundled:NAME."""
+    metrics: tuple[member_of("metrics"), ...] = ("answer_accuracy", "distill_mos", "truncation", "word_error_rate")
+    """Members of omni_core/metrics/; compare needs the three whose names it guards."""
     perceptual_turns: int = Field(60, ge=1)
-    """Turns scored by the perceptual metrics (they are slow)."""
+    """Turns scored by the perceptual metrics (they are slow), and teacher's recordings given to the judge."""
     clips_in_report: int = Field(12, ge=0)
-    """Answers kept as audio for the report."""
+    """Answers kept as audio for the report, the first by turn_id; half as many of the worst are kept besides."""
+    threads: int = Field(2, ge=1)
+    """CPU threads of the model, the judge and the metrics."""
 
 
 class EvaluationReport(Artifact):
     """per_utterance.parquet, metrics.json and clips/*.ogg.
 
-    facts["metrics"]: name -> {value, unit, better: "higher"|"lower", count}.
+    facts["metrics"]: name -> {value, unit, better: "higher"|"lower", count, meaning, numerator, denominator};
+    facts["sealed_set"]: digest of the turns with their audio, equal for reports that can be compared.
     """
 
     kind: ClassVar[str] = "evaluation"

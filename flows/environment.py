@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from data_contracts.errors import StorageError
+
 DEFAULTS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -28,8 +30,13 @@ DEFAULTS = {
 
 
 def prepare(home: Path) -> None:
-    """Set what is not set; Prefect's database and results go below `home`."""
+    """Set what is not set; Prefect's database and results go below `home`. Raises StorageError if nothing can."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
         os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        Path(os.environ.get("PREFECT_HOME", home)).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot write to {home}: {error.strerror}; choose another home") from error

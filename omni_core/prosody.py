@@ -19,6 +19,8 @@ PITCH_HOP = HOP * STRIDE // 2
 PITCH_WINDOW = 512
 MIN_F0_HZ, MAX_F0_HZ = 60.0, 450.0
 VOICED_STRENGTH = 0.5
+OCTAVE_COST = 0.05
+"""A period's double correlates as well as the period; every octave down costs this much (Boersma 1993, section 3)."""
 SILENCE = 1e-4
 
 
@@ -32,7 +34,10 @@ def frame_prosody(waveform: Tensor) -> tuple[Tensor, Tensor]:
     correlation = _autocorrelation(frames) / _autocorrelation(window[None]).clamp(min=1e-3)
     energy = correlation[:, :1].clamp(min=SILENCE**2)
     shortest, longest = int(PITCH_RATE_HZ / MAX_F0_HZ), int(PITCH_RATE_HZ / MIN_F0_HZ)
-    strength, lag = (correlation[:, shortest:longest] / energy).max(1)
+    strengths = correlation[:, shortest:longest] / energy
+    octaves = torch.log2(torch.arange(shortest, longest) / shortest)
+    lag = (strengths - OCTAVE_COST * octaves).argmax(1)
+    strength = strengths.gather(1, lag[:, None])[:, 0]
     log_f0 = torch.log(PITCH_RATE_HZ / (lag + shortest))
     return torch.where(strength > VOICED_STRENGTH, log_f0, 0.0), energy[:, 0].log() / 2
 

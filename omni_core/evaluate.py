@@ -1,0 +1,140 @@
+"""A model and the sealed test split enter, its scores leave, an utterance a row: what the verdict is made of.
+
+    test turns -> model hears and answers -> judge writes down what it hears -> metrics -> per_utterance.parquet
+               -> teacher's recordings    -> judge (its own errors: the floor)            metrics.json, clips/*.ogg
+
+The same turns, in the same order, for every model: the first by turn_id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from data_contracts.errors import MetricError
+from data_contracts.evaluate import EvaluateSettings, EvaluationReport
+from data_contracts.ingest import Manifest
+from data_contracts.quantize import QuantizedModel
+from omni_core import components, evaluation_files
+from omni_core.bundled_weights import resolve
+from omni_core.evaluation_files import Reply
+from omni_core.judge import Judge, load_judge
+from omni_core.metrics import AnsweredTurn, Columns, Metric
+from omni_core.progress import Progress, silent
+from omni_core.sealed_set import SealedTurn, digest_of, sealed_turns
+from omni_core.store import ArtifactStore
+
+UNSCORED = float("nan")
+
+
+class Answers(Protocol):
+    """What is evaluated: omni_core.speech_to_speech.SpeechToSpeech, or anything that hears and answers."""
+
+    def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str: ...
+
+    def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Any: ...
+
+
+def evaluate(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, settings: EvaluateSettings, home: Path,
+             progress: Progress = silent) -> EvaluationReport:
+    """Score a stored model on the manifest's test split.
+
+    Raises SourceError when there is no test turn, WeightsError when the judge is missing, MetricError naming metric
+    and turn when a score is not a number.
+    """
+    from omni_core.speech_to_speech import SpeechToSpeech
+
+    turns, language = sealed_turns(store, manifest, settings.max_turns)
+    judge = load_judge(resolve(settings.judge, home), settings.threads, language)
+    loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
+    with store.scratch(EvaluationReport.kind) as folder:
+        facts = score_model(loaded, judge, turns, language, settings, folder, progress)
+        return store.commit(EvaluationReport, folder, inputs={"model": model, "manifest": manifest},
+                            settings=settings.model_dump(mode="json"), facts=facts)
+
+
+def score_model(model: Answers, judge: Judge, turns: Sequence[SealedTurn], language: str, settings: EvaluateSettings,
+                folder: Path, progress: Progress = silent) -> dict[str, Any]:
+    """Ask, judge, measure; writes the report's files into `folder`, returns its facts."""
+    pack = components.load("languages", language)
+    metrics: list[Metric] = [components.load("metrics", name, pack, settings.threads) for name in settings.metrics]
+    replies = ask(model, turns, progress)
+    answered = judge_answers(judge, turns, replies, settings.perceptual_turns, progress)
+    columns = score(metrics, answered, settings.perceptual_turns, progress)
+    figures = [figure for metric in metrics for figure in metric.figures]
+    facts = {
+        "metrics": evaluation_files.summary(figures, columns), "turns": len(turns), "sealed_set": digest_of(turns),
+        "speakers": len({turn.speaker for turn in turns}), "language": language, "judge": settings.judge,
+    }  # fmt: skip
+    clips = evaluation_files.clips_to_keep(columns, len(turns), settings.clips_in_report)
+    evaluation_files.write(folder, turns, replies, answered, columns, clips, facts["metrics"])
+    return facts
+
+
+def ask(model: Answers, turns: Sequence[SealedTurn], progress: Progress = silent) -> list[Reply]:
+    """Put every question to the model. Raises MetricError for an answer with samples that are not numbers."""
+    replies = []
+    for number, turn in enumerate(turns):
+        heard = model.hear(turn.question, turn.question_rate_hz)
+        answer = model.answer(turn.question, turn.question_rate_hz, seed=0)
+        if not np.isfinite(answer.waveform).all():
+            raise MetricError(f"the spoken answer of turn {turn.turn_id} holds samples that are not numbers; look into the codec")
+        replies.append(Reply(heard, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
+                             answer.time_to_first_audio_s, answer.total_s))  # fmt: skip
+        progress(number + 1, len(turns), "questions answered")
+    return replies
+
+
+def judge_answers(judge: Judge, turns: Sequence[SealedTurn], replies: Sequence[Reply], teacher_turns: int,
+                  progress: Progress = silent) -> list[AnsweredTurn]:
+    """Let the judge write down every answer, and the teacher's recording of the first `teacher_turns`."""
+    heard = transcribe(judge, [(reply.waveform, reply.sample_rate_hz) for reply in replies], progress)
+    taught = transcribe(judge, [(turn.teacher, turn.teacher_rate_hz) for turn in turns[:teacher_turns]], progress)
+    answered = [
+        AnsweredTurn(
+            turn_id=turn.turn_id, question_text=turn.question_text, reference_text=turn.answer_text,
+            heard_text=reply.heard_text, spoken_text=reply.text, waveform=reply.waveform,
+            sample_rate_hz=reply.sample_rate_hz, transcript=transcript, teacher_waveform=turn.teacher,
+            teacher_sample_rate_hz=turn.teacher_rate_hz,
+        )
+        for turn, reply, transcript in zip(turns, replies, heard, strict=True)
+    ]  # fmt: skip
+    return [replace(turn, teacher_transcript=text) for turn, text in zip(answered, taught, strict=False)] + answered[len(taught):]
+
+
+def transcribe(judge: Judge, clips: Sequence[tuple[np.ndarray, int]], progress: Progress = silent) -> list[str]:
+    """One text a clip; equal clips are heard once."""
+    unique = {(waveform.tobytes(), rate): (waveform, rate) for waveform, rate in clips}
+    texts: dict[tuple[bytes, int], str] = {}
+    for rate in sorted({rate for _, rate in clips}):
+        keys = [key for key in unique if key[1] == rate]
+        texts |= zip(keys, judge.transcribe([unique[key][0] for key in keys], rate, progress), strict=True)
+    return [texts[waveform.tobytes(), rate] for waveform, rate in clips]
+
+
+def score(metrics: Sequence[Metric], turns: Sequence[AnsweredTurn], perceptual_turns: int,
+          progress: Progress = silent) -> dict[str, np.ndarray]:
+    """Columns (turns,) of all metrics; NaN for a turn that a metric was not asked about."""
+    columns: dict[str, np.ndarray] = {}
+    for number, metric in enumerate(metrics):
+        chosen = turns[:perceptual_turns] if metric.is_slow else turns
+        for name, values in checked(metric, chosen).items():
+            rest = [UNSCORED] * (len(turns) - len(chosen))
+            columns[name] = np.array([UNSCORED if value is None else value for value in values] + rest)
+        progress(number + 1, len(metrics), "metrics")
+    return columns
+
+
+def checked(metric: Metric, turns: Sequence[AnsweredTurn]) -> Columns:
+    """The metric's columns; MetricError for a value that is no number."""
+    columns = metric.score(turns)
+    for name, values in columns.items():
+        for turn, value in zip(turns, values, strict=True):
+            if value is not None and not math.isfinite(value):
+                raise MetricError(f"{name} of turn {turn.turn_id} is {value}; a metric that cannot be computed stops the run, look at that turn")
+    return columns

@@ -1,0 +1,93 @@
+"""Metrics: answered turns enter, columns of numbers leave, a row a turn. A file here is a metric; its name is the name in settings.
+
+What a metric is:
+
+    score   answered turns -> {column: a number a turn}          None: not asked for; NaN is an error
+    figures what the columns sum up to, each   sum(numerator) / sum(denominator)
+
+A corpus word error rate is errors / words, a share or a mean has the count of rows below the line. So that one rule
+serves all figures, also inside each replicate of a bootstrap (omni_core/compare.py). `load(pack, threads)` makes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from data_contracts.errors import MetricError
+
+
+Columns = dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class AnsweredTurn:
+    """One sealed turn with what the model made of it. Waveforms are (samples,) float32 in -1..1."""
+
+    turn_id: str
+    question_text: str
+    reference_text: str
+    """The answer that the data holds."""
+    heard_text: str
+    """The question as the model heard it."""
+    spoken_text: str
+    """The answer as the model wrote it."""
+    waveform: np.ndarray
+    """The answer as the model spoke it; no samples when it said nothing."""
+    sample_rate_hz: int
+    transcript: str
+    """The judge on `waveform`."""
+    teacher_waveform: np.ndarray
+    teacher_sample_rate_hz: int
+    teacher_transcript: str | None = None
+    """The judge on the teacher's recording; None where it was not asked."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the report: what the sums of two columns mean."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher"]
+    meaning: str
+    numerator: str
+    denominator: str | None = None
+    """Column under the line; None counts the rows that have a numerator."""
+
+    def of(self, table: Mapping[str, np.ndarray]) -> float:
+        """Columns (rows,) with NaN where a turn was not scored -> the figure; MetricError when nothing was scored."""
+        above, below = self.sums(table)
+        if not below.sum() > 0:
+            raise MetricError(f"{self.name} cannot be computed: no turn has {self.denominator or self.numerator}; evaluate more turns")
+        return float(above.sum() / below.sum())
+
+    def sums(self, table: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What each row adds above and below the line, (rows,) each; 0 and 0 for a turn that was not scored."""
+        above = np.asarray(table[self.numerator], np.float64)
+        scored = ~np.isnan(above)
+        below = np.asarray(table[self.denominator], np.float64) if self.denominator else np.ones(len(above))
+        return np.where(scored, above, 0.0), np.where(scored, below, 0.0)
+
+    def count(self, table: Mapping[str, np.ndarray]) -> int:
+        """Turns that were scored."""
+        return int((~np.isnan(np.asarray(table[self.numerator], np.float64))).sum())
+
+
+class LanguagePack(Protocol):
+    """What metrics need of a language: text -> normalised words, so that spelling and figures do not count."""
+
+    def words(self, text: str) -> list[str]: ...
+
+
+class Metric(Protocol):
+    """The role; see the module's picture."""
+
+    figures: tuple[Figure, ...]
+    is_slow: bool
+    """True: scored on the first `evaluate.perceptual_turns` turns only."""
+
+    def score(self, turns: Sequence[AnsweredTurn]) -> Columns: ...

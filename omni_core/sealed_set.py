@@ -1,0 +1,68 @@
+"""A manifest enters, the test turns with their audio leave, always the same and in the same order: the sealed set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data_contracts.errors import SourceError
+from data_contracts.ingest import Manifest
+from omni_core import tables
+from omni_core.audio import decode
+from omni_core.store import ArtifactStore
+
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class SealedTurn:
+    """One turn of the test split with its audio."""
+
+    turn_id: str
+    topic: str
+    speaker: str
+    question_text: str
+    answer_text: str
+    question: np.ndarray
+    question_rate_hz: int
+    teacher: np.ndarray
+    teacher_rate_hz: int
+
+
+def sealed_turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tuple[list[SealedTurn], str]:
+    """The first test turns by turn_id with the audio of both sides, and their language."""
+    rows = sorted(tables.turns(store, manifest, SPLIT), key=lambda row: row["turn_id"])[:max_turns]
+    if not rows:
+        raise SourceError("there is no test turn to evaluate on; mark some rows split=test in a metadata.csv")
+    languages = sorted({row["language"] for row in rows})
+    if len(languages) > 1:
+        raise SourceError(f"the test turns are in several languages ({', '.join(languages)}); evaluate one assistant a language")
+    wanted = {row[side] for row in rows for side in ("question_id", "answer_id")}
+    columns = ["utterance_id", "speaker", "audio"]
+    utterances = {
+        row["utterance_id"]: row
+        for role in ("question", "answer") for shard in manifest.shards(role)
+        for row in tables.rows(store, manifest, shard, columns) if row["utterance_id"] in wanted
+    }  # fmt: skip
+    return [_sealed(row, utterances) for row in rows], languages[0]
+
+
+def _sealed(row: Mapping[str, Any], utterances: Mapping[str, Mapping[str, Any]]) -> SealedTurn:
+    question, answer = utterances[row["question_id"]], utterances[row["answer_id"]]
+    return SealedTurn(row["turn_id"], row["topic"], question["speaker"], row["question_text"], row["answer_text"],
+                      *decode(question["audio"]), *decode(answer["audio"]))  # fmt: skip
+
+
+def digest_of(turns: Sequence[SealedTurn]) -> str:
+    """Digest of what is asked and what counts as right: equal digests can be paired turn by turn."""
+    digest = hashlib.sha256()
+    for turn in turns:
+        texts = [turn.turn_id, turn.speaker, turn.question_text, turn.answer_text, turn.question_rate_hz]
+        digest.update(json.dumps(texts).encode())
+        digest.update(turn.question.tobytes())
+    return digest.hexdigest()[:32]

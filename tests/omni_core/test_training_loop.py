@@ -1,0 +1,47 @@
+"""Killed training goes on as if it had never stopped."""
+
+import pytest
+import torch
+from torch import nn
+
+from omni_core.training_loop import Curve, run, step_generator
+
+
+class Killed(Exception):
+    pass
+
+
+def train(work, steps=12, kill_at=None):
+    torch.manual_seed(0)
+    model, curve = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)), Curve()
+
+    def loss_of(step):
+        if step == kill_at:
+            raise Killed
+        x = torch.randn(16, 3, generator=step_generator(0, step))
+        return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
+
+    run("phase", model, loss_of, steps=steps, learning_rate=1e-2, seed=0, work=work, checkpoint_every=5, curve=curve)
+    return model, curve
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
+    whole, whole_curve = train(tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tmp_path / "cut", kill_at=8)
+    resumed, curve = train(tmp_path / "cut")
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+    assert [tuple(row) for row in curve.rows] == whole_curve.rows
+
+
+def test_a_finished_phase_is_not_trained_again(tmp_path):
+    first, _ = train(tmp_path)
+    again, curve = train(tmp_path, kill_at=0)
+    assert torch.equal(first[0].weight, again[0].weight)
+    assert curve.rows[-1][0] == 12
+
+
+def test_training_lowers_the_loss(tmp_path):
+    _, curve = train(tmp_path, steps=60)
+    losses = [value for _, name, value in curve.rows if name == "phase_loss"]
+    assert sum(losses[-10:]) < sum(losses[:10])
