@@ -17,6 +17,11 @@ DEFAULTS = {
     "GX_ANALYTICS_ENABLED": "false",
     "OMP_WAIT_POLICY": "PASSIVE",
     "TOKENIZERS_PARALLELISM": "false",
+    # our bars are the only ones
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
     # a cold start of the local server took 17-28 s on two busy cores; the default allows 20
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
     # 49 -> 14 ms of the server's time a task

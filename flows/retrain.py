@@ -14,7 +14,7 @@ from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.evaluate import evaluate
 from tasks.features import encoder_features, for_each, language_model_states, speech_targets
-from tasks.fit import fit_aligner, fit_codec, shards_to_fit
+from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
 from tasks.home import local_folder
 from tasks.ingest import ingest
 from tasks.promote import current_champion, promote
@@ -37,7 +37,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     preflight(settings, local_folder(home))
 
     manifest = ingest(settings.ingest, home)
-    questions, answers = manifest.shards("question"), manifest.shards("answer")
+    questions, answers = manifest.shards("question"), shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
     codec = fit_codec(manifest, to_fit, parts.codec, home)

@@ -1,13 +1,36 @@
 """A manifest enters, the part of it that one stage reads leaves: what stays the same when more data is added.
 
+    voice_shards     the shards of speech in the assistant's own voice
     fit_shards       the first answer shards, to which codec and aligner are fitted
     first_questions  the question that first asked for each answer of a shard
 """
 
 from __future__ import annotations
 
+from collections import Counter
+
+from data_contracts.errors import SourceError
 from data_contracts.ingest import Manifest
 from omni_core.store import ArtifactStore
+
+
+def voice_shards(store: ArtifactStore, manifest: Manifest) -> list[str]:
+    """Answer shards, then the speech shards in which only the answers' commonest speaker talks.
+
+    Speech of that voice that answers nothing is practice for the speech head: a closed domain has few distinct
+    answers, and a head that has seen few sentences learns them by heart.
+    """
+    import pyarrow.parquet as pq
+
+    folder, answers = store.folder(manifest), manifest.shards("answer")
+
+    def speakers(shard: str) -> Counter[str]:
+        return Counter(pq.read_table(folder / shard, columns=["speaker"])["speaker"].to_pylist())
+
+    if not answers:
+        raise SourceError("no answer has audio; set ingest.voice.teacher or add recordings of the answers")
+    own = sum((speakers(shard) for shard in answers), Counter()).most_common(1)[0][0]
+    return answers + [shard for shard in manifest.shards("speech") if set(speakers(shard)) == {own}]
 
 
 def fit_shards(store: ArtifactStore, manifest: Manifest, role: str, minutes: float) -> list[str]:

@@ -17,6 +17,13 @@ def shards_to_fit(manifest: Manifest, minutes: float, home: str) -> list[str]:
     return fit_shards(store_of(home), manifest, "answer", minutes)
 
 
+def shards_of_the_voice(manifest: Manifest, home: str) -> list[str]:
+    """Shards of speech in the assistant's own voice."""
+    from omni_core.shard_reads import voice_shards
+
+    return voice_shards(store_of(home), manifest)
+
+
 @stage("omni_core.fit")
 def fit_codec(manifest: Manifest, shards: list[str], codec: CodecSettings, home: str) -> FittedCodec:
     """A codec for this voice, or the one with public weights; see omni_core.fit."""

@@ -46,13 +46,14 @@ class Lines:
     def __init__(self, stage: str, seconds_between: float = SECONDS_BETWEEN_LINES):
         self.stage, self.seconds_between = stage, seconds_between
         self.started = self.last = time.monotonic()
-        self.what = ""
+        self.work = ""
         self.first_done = 0
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if what != self.what:
-            self.what, self.started, self.first_done = what, now, done
+        work = what.split(",")[0]  # "alignment, loss 0.42": the number changes, the work does not
+        if work != self.work:
+            self.work, self.started, self.first_done = work, now, done
         elif now - self.last < self.seconds_between:
             return
         self.last = now

@@ -24,7 +24,9 @@ class Assistant(mlflow.pyfunc.PythonModel):
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One answer a row; a row that is no audio fails with one sentence."""
-        return pd.DataFrame([self._answer(audio, row) for row, audio in enumerate(model_input["audio"])])
+        cells = model_input["audio"]
+        questions = [one for cell in cells for one in (cell if isinstance(cell, list) else [cell])]  # {"audio": [...]}
+        return pd.DataFrame([self._answer(audio, row) for row, audio in enumerate(questions)])
 
     def _answer(self, audio: str, row: int) -> dict[str, Any]:
         from omni_core.audio import decode, encode_wav

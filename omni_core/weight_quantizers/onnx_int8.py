@@ -34,8 +34,10 @@ class OnnxLanguageModel:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # torch shares these cores
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.past_names = [i.name for i in self.session.get_inputs() if i.name.startswith("past_key_values")]
-        self.present_names = [o.name for o in self.session.get_outputs() if o.name.startswith("present")]
+        layers = sum(i.name.startswith("past_key_values") for i in self.session.get_inputs()) // 2
+        places = [f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")]  # the graph lists keys first
+        self.past_names = [f"past_key_values.{place}" for place in places]
+        self.present_names = [f"present.{place}" for place in places]
         self.position_input = any(i.name == "position_ids" for i in self.session.get_inputs())
 
     def start(self, keys_values: np.ndarray) -> None:

@@ -6,14 +6,14 @@ def test_a_log_gets_a_line_at_the_start_and_then_one_in_a_while(capsys, monkeypa
     monkeypatch.setattr("tasks.progress.time.monotonic", lambda: now[0])
     lines = Lines("train", seconds_between=10)
     for step in range(41):
-        lines(step, 100, "steps")
+        lines(step, 100, f"steps, loss {step / 10}")
         now[0] += 1
     assert capsys.readouterr().err.splitlines() == [
-        "train: steps 0/100",
-        "train: steps 10/100, about 90 s left",
-        "train: steps 20/100, about 80 s left",
-        "train: steps 30/100, about 70 s left",
-        "train: steps 40/100, about 60 s left",
+        "train: steps, loss 0.0 0/100",
+        "train: steps, loss 1.0 10/100, about 90 s left",
+        "train: steps, loss 2.0 20/100, about 80 s left",
+        "train: steps, loss 3.0 30/100, about 70 s left",
+        "train: steps, loss 4.0 40/100, about 60 s left",
     ]
 
 
