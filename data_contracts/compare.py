@@ -12,7 +12,7 @@ from data_contracts.base import Artifact, Settings
 class GateSettings(Settings):
     """Absolute gates, used alone while there is no champion."""
 
-    max_own_speech_wer: float = Field(0.25, ge=0, le=2)
+    max_own_speech_wer: float = Field(0.25, ge=0, le=100)
     """Own-speech word error rate, as a fraction."""
     min_answer_accuracy: float = Field(0.5, ge=0, le=1)
     """Right answers, as a fraction."""

@@ -36,9 +36,9 @@ class CodecSettings(Settings):
     """Folder or hub id; empty for a codec that is fitted to the data."""
     num_codebooks: int = Field(8, ge=1, le=32)
     """Codebooks of a fitted codec (a codec with weights states its own)."""
-    codebook_size: int = Field(1024, ge=16, le=8192)
+    codebook_size: int = Field(512, ge=16, le=8192)
     """Entries a codebook of a fitted codec."""
-    patch_frames: int = Field(4, ge=1, le=16)
+    patch_frames: int = Field(7, ge=1, le=16)
     """Mel frames (11.6 ms each) a codec frame of mel_rvq: 4 is 21.5 Hz, 7 is 12.3 Hz."""
     vocoder: str = Field("hifigan", pattern="^(hifigan|griffin_lim)$")
     """How mel_rvq finds phase."""
@@ -66,5 +66,3 @@ class ComponentsSettings(Settings):
     encoder: EncoderSettings = EncoderSettings()
     codec: CodecSettings = CodecSettings()
     speech_head: SpeechHeadSettings = SpeechHeadSettings()
-    teacher_seed: int = Field(0, ge=0)
-    """Seed of the initial weights of the trained parts."""

@@ -12,11 +12,11 @@ from data_contracts.base import Artifact, Settings
 class ListenSettings(Settings):
     """The adapter learns to hand the question to the frozen language model."""
 
-    alignment_steps: int = Field(600, ge=1)
+    alignment_steps: int = Field(220, ge=1)
     """Steps of the first phase: CTC to the question's tokens, the language model is not run."""
     alignment_batch: int = Field(32, ge=1)
     """Questions a step of the first phase."""
-    answer_steps: int = Field(120, ge=0)
+    answer_steps: int = Field(110, ge=0)
     """Steps of the second phase: cross-entropy of the answer through the frozen language model."""
     answer_batch: int = Field(8, ge=1)
     """Turns a step of the second phase."""
@@ -26,7 +26,7 @@ class ListenSettings(Settings):
     """Peak learning rate of the second phase."""
     prefix_examples: int = Field(10, ge=0, le=100)
     """Training turns, drawn topic by topic, that the prefix starts from (few-shot); 0 starts from the system prompt."""
-    checkpoint_every_steps: int = Field(100, ge=1)
+    checkpoint_every_steps: int = Field(25, ge=1)
     """Interrupted training resumes from the last of these."""
     seed: int = 0
     """Seed of initial weights and of the order of the data."""
@@ -35,15 +35,15 @@ class ListenSettings(Settings):
 class SpeakSettings(Settings):
     """The speech head learns to speak the answer."""
 
-    steps: int = Field(1200, ge=1)
+    steps: int = Field(550, ge=1)
     """Training steps."""
     batch: int = Field(32, ge=1)
     """Answers a step."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate, cosine decay after warm-up."""
-    code_dropout: float = Field(0.2, ge=0, le=1)
+    code_dropout: float = Field(0.4, ge=0, le=1)
     """Share of the previous codes that are replaced at random, so that the head trusts its conditioning."""
-    checkpoint_every_steps: int = Field(200, ge=1)
+    checkpoint_every_steps: int = Field(50, ge=1)
     """Interrupted training resumes from the last of these."""
     seed: int = 0
     """Seed of initial weights and of the order of the data."""

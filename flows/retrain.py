@@ -37,7 +37,8 @@ def retrain(settings: RetrainSettings) -> Outcome:
     preflight(settings, local_folder(home))
 
     manifest = ingest(settings.ingest, home)
-    questions, answers = manifest.shards("question"), shards_of_the_voice(manifest, home)
+    questions, answers = manifest.shards("question"), manifest.shards("answer")
+    voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
     codec = fit_codec(manifest, to_fit, parts.codec, home)
@@ -45,7 +46,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
 
     heard = for_each(questions, encoder_features, manifest=manifest, encoder=parts.encoder,
                      settings=settings.features, home=home)
-    targets = for_each(answers, speech_targets, manifest=manifest, codec=codec, codec_settings=parts.codec,
+    targets = for_each(voice, speech_targets, manifest=manifest, codec=codec, codec_settings=parts.codec,
                        aligner=aligner, language=language, home=home)
     states = for_each(answers, language_model_states, manifest=manifest, language_model=parts.language_model,
                       language=language, home=home)

@@ -48,12 +48,19 @@ class Adapter(nn.Module):
     def __init__(self, config: AdapterConfig, embeddings: Tensor):
         super().__init__()
         self.config = config
+        self.embeddings: Tensor
         self.register_buffer("embeddings", embeddings.float())
         self.norm = nn.LayerNorm(config.feature_width)
         self.project = nn.Linear(config.feature_width * config.stack, config.width)
         self.local = nn.Conv1d(config.width, config.width, 5, padding=2)
         layer = nn.TransformerEncoderLayer(
-            config.width, config.num_heads, 4 * config.width, dropout=0.1, activation="gelu", batch_first=True, norm_first=True
+            config.width,
+            config.num_heads,
+            4 * config.width,
+            dropout=0.1,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
         self.layers = nn.TransformerEncoder(layer, config.num_layers, enable_nested_tensor=False)
         self.classes = nn.Linear(config.width, 1 + len(config.tokens))
@@ -119,5 +126,7 @@ def tokens_to_hear(texts: list[list[int]]) -> tuple[int, ...]:
     """The token ids that occur in the training questions, sorted; raises SourceError when there are none."""
     found = sorted({token for text in texts for token in text})
     if not found:
-        raise SourceError("no training question has any text; the adapter has nothing to learn: check the split column of the sources")
+        raise SourceError(
+            "no training question has any text; the adapter has nothing to learn: check the split column of the sources"
+        )
     return tuple(found)

@@ -12,6 +12,8 @@ torchaudio's is compiled code that does not load beside a CPU-only torch (see to
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -105,9 +107,9 @@ def durations_of_path(path: list[int], num_targets: int) -> list[int]:
         path    a a - - - - b        durations a 4, b 3
     """
     spans = [(path.index(2 * i + 1), len(path) - 1 - path[::-1].index(2 * i + 1)) for i in range(num_targets)]
-    borders = [0] + [(left[1] + 1 + right[0] + 1) // 2 for left, right in zip(spans, spans[1:], strict=False)]
+    borders = [0] + [(left[1] + 1 + right[0] + 1) // 2 for left, right in pairwise(spans)]
     borders.append(len(path))
-    return [end - start for start, end in zip(borders, borders[1:], strict=False)]
+    return [end - start for start, end in pairwise(borders)]
 
 
 def flat_start(mel: Tensor, num_targets: int) -> list[int]:
@@ -118,7 +120,7 @@ def flat_start(mel: Tensor, num_targets: int) -> list[int]:
     start = min(max(int(heard[0]), 1), frames - inner - 1)
     end = max(min(int(heard[-1]) + 1, frames - 1), start + inner)
     borders = [0] + [round(start + (end - start) * i / inner) for i in range(inner + 1)] + [frames]
-    return [b - a for a, b in zip(borders, borders[1:], strict=False)]
+    return [b - a for a, b in pairwise(borders)]
 
 
 def pad_mels(mels: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -135,7 +137,9 @@ def pad_targets(targets: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def align(model: PhonemeRecogniser, mels: list[Tensor], targets: list[Tensor], batch: int = 64) -> list[list[int] | None]:
+def align(
+    model: PhonemeRecogniser, mels: list[Tensor], targets: list[Tensor], batch: int = 64
+) -> list[list[int] | None]:
     """Durations in aligner frames of every phoneme of every utterance; None where there are fewer frames than phonemes."""
     model.eval()
     found: list[list[int] | None] = [None] * len(mels)
@@ -150,8 +154,16 @@ def align(model: PhonemeRecogniser, mels: list[Tensor], targets: list[Tensor], b
     return found
 
 
-def fit(mels: list[Tensor], targets: list[Tensor], num_phonemes: int, *, steps: int = 240, batch: int = 24,
-        seed: int = 0, progress: Progress = silent) -> PhonemeRecogniser:
+def fit(
+    mels: list[Tensor],
+    targets: list[Tensor],
+    num_phonemes: int,
+    *,
+    steps: int = 240,
+    batch: int = 24,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> PhonemeRecogniser:
     """Train a recogniser on utterances of one voice or many: log-mels (80, frames), phoneme ids (length,)."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():

@@ -54,17 +54,29 @@ def gate(latency: dict[str, Any], settings: BenchmarkSettings) -> list[str]:
     first, factor = latency["time_to_first_audio_ms"]["p95"], latency["real_time_factor"]["p50"]
     reasons = []
     if first > settings.max_time_to_first_audio_p95_ms:
-        reasons.append(f"time to first audio p95 is {first:.0f} ms, over the bound of {settings.max_time_to_first_audio_p95_ms:.0f} ms")
+        reasons.append(
+            f"time to first audio p95 is {first:.0f} ms, over the bound of {settings.max_time_to_first_audio_p95_ms:.0f} ms"
+        )
     if factor > settings.max_real_time_factor:
         reasons.append(f"real-time factor is {factor:.2f}, over the bound of {settings.max_real_time_factor:.2f}")
     return reasons
 
 
-def benchmark(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, settings: BenchmarkSettings,
-              progress: Progress = silent) -> LatencyReport:
+def benchmark(
+    store: ArtifactStore,
+    model: QuantizedModel,
+    manifest: Manifest,
+    settings: BenchmarkSettings,
+    progress: Progress = silent,
+) -> LatencyReport:
     """Answer validation questions (the test split stays sealed) and judge the times."""
     wanted = {t["question_id"] for t in tables.turns(store, manifest, "validation")[: settings.questions]}
-    questions = [row for shard in manifest.shards("question") for row in tables.rows(store, manifest, shard) if row["utterance_id"] in wanted]
+    questions = [
+        row
+        for shard in manifest.shards("question")
+        for row in tables.rows(store, manifest, shard)
+        if row["utterance_id"] in wanted
+    ]
     if not questions:
         raise SourceError("there is no validation question to measure latency with; mark some rows split=validation")
     with store.scratch(LatencyReport.kind) as folder:
@@ -76,7 +88,9 @@ def benchmark(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, s
             waveforms.unlink(missing_ok=True)
         spoken = [t for t in times if t["audio_s"] > 0]
         if not spoken:
-            raise MetricError("the model spoke no answer at all, so there is no latency; look at the answers' text in the evaluation")
+            raise MetricError(
+                "the model spoke no answer at all, so there is no latency; look at the answers' text in the evaluation"
+            )
         latency = {
             "time_to_first_audio_ms": percentiles([1000 * t["time_to_first_audio_s"] for t in spoken]),
             "real_time_factor": percentiles([t["total_s"] / t["audio_s"] for t in spoken]),
@@ -87,13 +101,19 @@ def benchmark(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, s
         facts = {**latency, "passed": not reasons, "reasons": reasons}
         pq.write_table(pa.Table.from_pylist(times), folder / "per_answer.parquet")
         (folder / "latency.json").write_text(json.dumps(facts, indent=1))
-        return store.commit(LatencyReport, folder, inputs={"model": model}, settings=settings.model_dump(mode="json"), facts=facts)
+        return store.commit(
+            LatencyReport, folder, inputs={"model": model}, settings=settings.model_dump(mode="json"), facts=facts
+        )
 
 
-def _measure(model: Path, waveforms: Path, settings: BenchmarkSettings, number: int, progress: Progress) -> tuple[list[dict], float]:
+def _measure(
+    model: Path, waveforms: Path, settings: BenchmarkSettings, number: int, progress: Progress
+) -> tuple[list[dict], float]:
     code = f"from pathlib import Path; from omni_core.benchmark import answer_all; answer_all(Path({str(model)!r}), Path({str(waveforms)!r}), {settings.threads}, {settings.warmup})"
     lines: list[dict[str, Any]] = []
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
         assert child.stdout is not None and child.stderr is not None
         for line in child.stdout:
             lines.append(json.loads(line))

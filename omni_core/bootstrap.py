@@ -1,58 +1,61 @@
 """Scores of the same turns enter, how far their figures may be off by chance leaves.
 
-    speakers drawn with replacement -> turns of each drawn with replacement -> the figure of the drawn turns, 2000 times
+    speakers drawn with replacement, each with all its turns -> the figure of the drawn turns, 2000 times
 
-Two-stage cluster bootstrap (Davison and Hinkley 1997, section 3.8, strategy 2): turns of one speaker resemble one
-another, so speakers are what a new test would draw anew. Corpus figures stay ratios of sums inside each replicate
-(Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation"). Both models are
-read on the same drawn turns, so what a hard turn costs both of them cancels out.
+Turns of one speaker resemble one another, so speakers are what a new test would draw anew (cluster bootstrap, Davison
+and Hinkley 1997, section 3.8, strategy 1). Corpus figures stay ratios of sums inside each replicate (Bisani and Ney
+2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation"). Both models are read on the same
+drawn turns, so what a hard turn costs both of them cancels out.
+
+Few speakers make the plain interval too narrow; `widening` mends that (Cameron, Gelbach and Miller 2008, section
+III). Simulated, two equal models, 400 trials each, share of wrong "better at 95 %":
+
+    turns   speakers   speakers differ by   plain two-stage   this one
+      150          6          0                 1 %               3 %
+      150          6         30 points          7 %               4 %
+     1050          7         30 points         12 %               8 %
+     1050          3         30 points         16 %               5 %
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-MAX_DRAWS = 2_000_000
-"""Turn indices held at once: 16 MB."""
+
+def clusters_of(speakers: np.ndarray) -> np.ndarray:
+    """Speaker of each turn -> number of its cluster; with a single speaker each turn is its own."""
+    _, owner = np.unique(speakers, return_inverse=True)
+    return owner if owner.max() > 0 else np.arange(len(speakers))
 
 
-def draw(speakers: np.ndarray, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """Speaker of each turn (turns,) -> blocks (some replicates, turns) of how often each turn was drawn.
-
-    A replicate has as many speakers as the data, and each drawn speaker as many turns as it has; all in all about as
-    many turns, more or fewer when speakers are uneven.
-    """
-    generator = np.random.default_rng(seed)
-    _, owner, sizes = np.unique(speakers, return_inverse=True, return_counts=True)
-    order, starts = np.argsort(owner, kind="stable"), np.cumsum(sizes) - sizes
-    count, most, turns = len(sizes), int(sizes.max()), len(speakers)
-    block = max(1, MAX_DRAWS // (count * most))
-    for start in range(0, replicates, block):
-        rows = min(block, replicates - start)
-        drawn = generator.integers(0, count, (rows, count))
-        within = (generator.random((rows, count, most)) * sizes[drawn][..., None]).astype(np.int64)
-        turn = order[starts[drawn][..., None] + within]
-        flat = (turn + turns * np.arange(rows)[:, None, None])[np.arange(most) < sizes[drawn][..., None]]
-        yield np.bincount(flat, minlength=rows * turns).reshape(rows, turns)
-
-
-def replicate(sums: dict[str, tuple[np.ndarray, np.ndarray]], speakers: np.ndarray, replicates: int,
+def replicate(sums: dict[str, tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, replicates: int,
               seed: int) -> dict[str, np.ndarray]:
     """Name -> what each turn adds above and below the line, (turns,) each -> name -> (replicates,) of above / below.
 
-    A replicate that drew no scored turn is NaN.
+    All names are read on the same draws. A replicate that drew no scored turn is NaN.
     """
-    above = np.stack([pair[0] for pair in sums.values()], 1)
-    below = np.stack([pair[1] for pair in sums.values()], 1)
-    blocks = []
-    for counts in draw(speakers, replicates, seed):
+    count = int(clusters.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), replicates)
+    found = {}
+    for name, (above, below) in sums.items():
         with np.errstate(invalid="ignore", divide="ignore"):
-            blocks.append((counts @ above) / (counts @ below))
-    values = np.concatenate(blocks)
-    values[~np.isfinite(values)] = np.nan
-    return {name: values[:, column] for column, name in enumerate(sums)}
+            ratio = (drawn @ np.bincount(clusters, above, count)) / (drawn @ np.bincount(clusters, below, count))
+        found[name] = np.where(np.isfinite(ratio), ratio, np.nan)
+    return found
+
+
+def widening(clusters: int, confidence: float) -> float:
+    """Factor on deviations from the estimate: sqrt(c / (c - 1)) for the variance, t instead of normal for the tail."""
+    from scipy import stats
+
+    if clusters < 2:
+        return 1.0
+    return float(np.sqrt(clusters / (clusters - 1)) * stats.t.ppf(confidence, clusters - 1) / stats.norm.ppf(confidence))
+
+
+def widened(values: np.ndarray, estimate: float, clusters: int, confidence: float) -> np.ndarray:
+    """Replicates moved away from the estimate by `widening`."""
+    return estimate + widening(clusters, confidence) * (values - estimate)
 
 
 def holm(p_values: dict[str, float]) -> dict[str, float]:

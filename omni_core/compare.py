@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -29,7 +29,7 @@ from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Decision, Verdict
 from data_contracts.errors import ArtifactError, MetricError
 from data_contracts.evaluate import EvaluationReport
-from omni_core.bootstrap import holm, replicate
+from omni_core.bootstrap import clusters_of, holm, replicate, widened, widening
 from omni_core.metrics import Figure
 from omni_core.store import ArtifactStore
 
@@ -58,6 +58,11 @@ class Scores:
         """Turns that the figure counts."""
         return int((self.sums[name][1] > 0).sum())
 
+    @property
+    def clusters(self) -> int:
+        """What the bootstrap draws: speakers, or turns when there is one speaker."""
+        return int(clusters_of(self.speakers).max()) + 1
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -73,14 +78,12 @@ class Comparison:
     """One-sided bound: the gain is at least this, at `confidence`."""
     upper: float
     standard_error: float
+    """Of the gain, widened for few speakers."""
     p_value: float
     """Of no gain; Holm-adjusted for a target."""
     margin: float | None
     n: int
     speakers: int
-    more_turns: int | None = None
-    """Turns that would be needed besides; None when no number would tell."""
-    rule: str = ""
 
 
 def compare(store: ArtifactStore, challenger: EvaluationReport, champion: EvaluationReport | None,
@@ -145,36 +148,44 @@ def compare_scores(challenger: Scores, champion: Scores, settings: CompareSettin
     names = [name for name in challenger.figures if name in champion.figures]
     sums = {f"{who} {name}": scores.sums[name]
             for who, scores in (("new", challenger), ("old", champion)) for name in names}
-    drawn = replicate(sums, challenger.speakers, settings.replicates, settings.seed)
+    drawn = replicate(sums, clusters_of(challenger.speakers), settings.replicates, settings.seed)
     gains = {name: _sign(challenger.figures[name]) * (drawn[f"new {name}"] - drawn[f"old {name}"]) for name in names}
-    raw = {name: (1 + int((gains[name] <= 0).sum())) / (1 + int(np.isfinite(gains[name]).sum())) for name in names}
-    p_values = raw | holm({name: raw[name] for name in GUARDS})
-    return {name: _comparison(name, challenger, champion, gains[name], p_values[name], settings) for name in names}
+    found = {name: _comparison(name, challenger, champion, gains[name], settings) for name in names}
+    adjusted = holm({name: found[name].p_value for name in GUARDS})
+    return found | {name: replace(found[name], p_value=p) for name, p in adjusted.items()}
 
 
 def _sign(figure: Figure) -> int:
     return 1 if figure.better == "higher" else -1
 
 
-def _comparison(name: str, challenger: Scores, champion: Scores, gains: np.ndarray, p_value: float,
+def _comparison(name: str, challenger: Scores, champion: Scores, gains: np.ndarray,
                 settings: CompareSettings) -> Comparison:
-    figure = challenger.figures[name]
+    figure, clusters = challenger.figures[name], challenger.clusters
     new, old = challenger.value(name), champion.value(name)
-    lower, upper = np.nanquantile(gains, [1 - settings.confidence, settings.confidence])
+    gain, confidence = _sign(figure) * (new - old), settings.confidence
+    lower, upper = _bounds(gains, gain, clusters, confidence)
+    strict = widened(gains[np.isfinite(gains)], gain, clusters, 1 - (1 - confidence) / len(GUARDS))
     return Comparison(
-        name=name, unit=figure.unit, better=figure.better, challenger=new, champion=old,
-        gain=_sign(figure) * (new - old), lower=float(lower), upper=float(upper),
-        standard_error=float(np.nanstd(gains)), p_value=p_value,
+        name=name, unit=figure.unit, better=figure.better, challenger=new, champion=old, gain=gain, lower=lower,
+        upper=upper, standard_error=float(np.nanstd(gains)) * widening(clusters, confidence),
+        p_value=(1 + int((strict <= 0).sum())) / (1 + len(strict)),
         margin=getattr(settings, GUARDS[name]) if name in GUARDS else None,
         n=challenger.count(name), speakers=len(np.unique(challenger.speakers)),
     )  # fmt: skip
 
 
+def _bounds(values: np.ndarray, estimate: float, clusters: int, confidence: float) -> tuple[float, float]:
+    """The two one-sided bounds of bootstrapped values."""
+    lower, upper = np.nanquantile(widened(values, estimate, clusters, confidence), [1 - confidence, confidence])
+    return float(lower), float(upper)
+
+
 def intervals(scores: Scores, settings: CompareSettings) -> dict[str, tuple[float, float]]:
     """Figure -> its two one-sided bounds at `confidence`, for the report's table."""
-    drawn = replicate(scores.sums, scores.speakers, settings.replicates, settings.seed)
-    bounds = [1 - settings.confidence, settings.confidence]
-    return {name: tuple(float(b) for b in np.nanquantile(values, bounds)) for name, values in drawn.items()}
+    drawn = replicate(scores.sums, clusters_of(scores.speakers), settings.replicates, settings.seed)
+    return {name: _bounds(values, scores.value(name), scores.clusters, settings.confidence)
+            for name, values in drawn.items()}
 
 
 # ---------------------------------------------------------------- rules
@@ -228,7 +239,7 @@ def _needed(c: Comparison, distance: float, z: float, what: str) -> str:
     if distance <= 0 or c.standard_error == 0:
         return f"to {what}, more turns will not do: the estimate itself ({_signed(c.gain, c)}) does not say so"
     more = max(1, math.ceil(c.n * (z * c.standard_error / distance) ** 2) - c.n)
-    return f"to {what}, about {more:,} more turns are needed if the estimate holds ({POWER:.0%} power)"
+    return f"to {what}, about {more:,} more turns are needed, by as many more speakers, if the estimate holds ({POWER:.0%} power)"
 
 
 def absolute(scores: Scores, latency: LatencyReport, settings: CompareSettings) -> tuple[Decision, list[str]]:

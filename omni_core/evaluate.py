@@ -39,6 +39,8 @@ class Answers(Protocol):
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Any: ...
 
+    def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]: ...
+
 
 def evaluate(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, settings: EvaluateSettings, home: Path,
              progress: Progress = silent) -> EvaluationReport:
@@ -65,6 +67,7 @@ def score_model(model: Answers, judge: Judge, turns: Sequence[SealedTurn], langu
     metrics: list[Metric] = [components.load("metrics", name, pack, settings.threads) for name in settings.metrics]
     replies = ask(model, turns, progress)
     answered = judge_answers(judge, turns, replies, settings.perceptual_turns, progress)
+    answered = judge_codec(judge, model, answered, settings.perceptual_turns, progress)
     columns = score(metrics, answered, settings.perceptual_turns, progress)
     figures = [figure for metric in metrics for figure in metric.figures]
     facts = {
@@ -105,6 +108,14 @@ def judge_answers(judge: Judge, turns: Sequence[SealedTurn], replies: Sequence[R
         for turn, reply, transcript in zip(turns, replies, heard, strict=True)
     ]  # fmt: skip
     return [replace(turn, teacher_transcript=text) for turn, text in zip(answered, taught, strict=False)] + answered[len(taught):]
+
+
+def judge_codec(judge: Judge, model: Answers, answered: list[AnsweredTurn], number: int,
+                progress: Progress = silent) -> list[AnsweredTurn]:
+    """Let the judge write down the first `number` of the teacher's recordings once they have been through the codec."""
+    clips = [model.round_trip(turn.teacher_waveform, turn.teacher_sample_rate_hz) for turn in answered[:number]]
+    texts = transcribe(judge, clips, progress)
+    return [replace(turn, codec_transcript=text) for turn, text in zip(answered, texts, strict=False)] + answered[len(texts):]
 
 
 def transcribe(judge: Judge, clips: Sequence[tuple[np.ndarray, int]], progress: Progress = silent) -> list[str]:

@@ -21,7 +21,13 @@ import torch
 
 from data_contracts.base import Artifact, Settings
 from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings
-from data_contracts.features import ENCODER_FEATURES, LANGUAGE_MODEL_STATES, SPEECH_TARGETS, FeatureShard, FeaturesSettings
+from data_contracts.features import (
+    ENCODER_FEATURES,
+    LANGUAGE_MODEL_STATES,
+    SPEECH_TARGETS,
+    FeatureShard,
+    FeaturesSettings,
+)
 from data_contracts.ingest import Manifest
 from data_contracts.train import Aligner, FittedCodec
 from omni_core import components, fit, prosody
@@ -56,8 +62,14 @@ def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
     return (items[at : at + size] for at in range(0, len(items), size))
 
 
-def _commit(store: ArtifactStore, found: list[dict], schema: pa.Schema, inputs: dict[str, Artifact], settings: Settings,
-            facts: dict[str, Any]) -> FeatureShard:
+def _commit(
+    store: ArtifactStore,
+    found: list[dict],
+    schema: pa.Schema,
+    inputs: dict[str, Artifact],
+    settings: Settings,
+    facts: dict[str, Any],
+) -> FeatureShard:
     """Write features.parquet whole. The manifest is no input by digest: a shard is the same in a larger manifest."""
     with store.scratch(FeatureShard.kind) as folder:
         pq.write_table(pa.Table.from_pylist(found, schema=schema), folder / "features.parquet", compression="zstd")
@@ -65,8 +77,15 @@ def _commit(store: ArtifactStore, found: list[dict], schema: pa.Schema, inputs: 
                             facts={"rows": len(found), **facts})  # fmt: skip
 
 
-def encoder_features_of_shard(store: ArtifactStore, manifest: Manifest, shard: str, encoder: EncoderSettings,
-                              settings: FeaturesSettings, home: Path, progress: Progress = silent) -> FeatureShard:
+def encoder_features_of_shard(
+    store: ArtifactStore,
+    manifest: Manifest,
+    shard: str,
+    encoder: EncoderSettings,
+    settings: FeaturesSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> FeatureShard:
     """Encode every question of one shard; batches of like length, rows in the shard's order."""
     listener = _encoder(encoder, home)
     utterances = list(rows(store, manifest, shard, ["utterance_id", "duration_s", "audio"]))
@@ -85,9 +104,17 @@ def encoder_features_of_shard(store: ArtifactStore, manifest: Manifest, shard: s
     return _commit(store, found, ENCODER_FEATURES, {}, encoder, facts)
 
 
-def speech_targets_of_shard(store: ArtifactStore, manifest: Manifest, shard: str, codec: FittedCodec,
-                            codec_settings: CodecSettings, aligner: Aligner, language: str, home: Path,
-                            progress: Progress = silent) -> FeatureShard:
+def speech_targets_of_shard(
+    store: ArtifactStore,
+    manifest: Manifest,
+    shard: str,
+    codec: FittedCodec,
+    codec_settings: CodecSettings,
+    aligner: Aligner,
+    language: str,
+    home: Path,
+    progress: Progress = silent,
+) -> FeatureShard:
     """Codes by the codec; durations by forced alignment; pitch and energy a phoneme."""
     pack_ = components.load("languages", language)
     speaker = components.load("codecs", codec_settings.name, codec_settings, store.folder(codec), home)
@@ -117,14 +144,21 @@ def speech_targets_of_shard(store: ArtifactStore, manifest: Manifest, shard: str
     return _commit(store, found, SPEECH_TARGETS, {"codec": codec, "aligner": aligner}, codec_settings, facts)
 
 
-def language_model_states_of_shard(store: ArtifactStore, manifest: Manifest, shard: str,
-                                   language_model: LanguageModelSettings, language: str, home: Path,
-                                   progress: Progress = silent) -> FeatureShard:
+def language_model_states_of_shard(
+    store: ArtifactStore,
+    manifest: Manifest,
+    shard: str,
+    language_model: LanguageModelSettings,
+    language: str,
+    home: Path,
+    progress: Progress = silent,
+) -> FeatureShard:
     """States at each answer's words, the question that first asked for it going in as text."""
     lm = _language_model(language_model, home)
     question_of = first_questions(store, manifest, shard)
     utterances = [u for u in rows(store, manifest, shard, ["utterance_id", "text"]) if u["text"].split()]
     found = []
+    utterances.sort(key=lambda u: len(u["text"]))  # batches of like length
     for batch in _batches(utterances, ANSWERS_A_BATCH):
         states = states_of_answers(lm, [(question_of.get(u["utterance_id"], ""), u["text"]) for u in batch])
         found += [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -33,14 +32,27 @@ def bases_of(phonemes: Tensor, pack: LanguagePack) -> Tensor:
 def _training_speech(store: ArtifactStore, manifest: Manifest, shards: list[str]) -> list[tuple[str, Tensor]]:
     """(text, waveform at 22 050 Hz) of the training utterances of the shards."""
     columns = ["split", "text", "audio"]
-    found = [(row["text"], waveform_of(row, SAMPLE_RATE_HZ)) for shard in shards for row in rows(store, manifest, shard, columns) if row["split"] == "train"]
+    found = [
+        (row["text"], waveform_of(row, SAMPLE_RATE_HZ))
+        for shard in shards
+        for row in rows(store, manifest, shard, columns)
+        if row["split"] == "train"
+    ]
     if not found:
-        raise SourceError("there is no training answer with audio to fit the codec to; check the split column of the sources")
+        raise SourceError(
+            "there is no training answer with audio to fit the codec to; check the split column of the sources"
+        )
     return found
 
 
-def fit_codec(store: ArtifactStore, manifest: Manifest, shards: list[str], settings: CodecSettings, home: Path,
-              progress: Progress = silent) -> FittedCodec:
+def fit_codec(
+    store: ArtifactStore,
+    manifest: Manifest,
+    shards: list[str],
+    settings: CodecSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> FittedCodec:
     """Fit the codec to the training answers of the shards and store it."""
     import importlib
 
@@ -52,14 +64,24 @@ def fit_codec(store: ArtifactStore, manifest: Manifest, shards: list[str], setti
         if seconds > 60 * settings.fit_minutes:
             break
     codec = module.fit(waveforms, settings, home, progress)
-    facts = {name: getattr(codec, name) for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size")}
+    facts = {
+        name: getattr(codec, name) for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size")
+    }
     with store.scratch(FittedCodec.kind) as folder:
         codec.save(folder)
-        return store.commit(FittedCodec, folder, settings=settings.model_dump(mode="json"), facts=facts,
-                            code_digest=code_digest(module.__name__), licences={"vocoder hifigan_universal": "MIT"})
+        return store.commit(
+            FittedCodec,
+            folder,
+            settings=settings.model_dump(mode="json"),
+            facts=facts,
+            code_digest=code_digest(module.__name__),
+            licences={"vocoder hifigan_universal": "MIT"},
+        )
 
 
-def fit_aligner(store: ArtifactStore, manifest: Manifest, shards: list[str], language: str, progress: Progress = silent) -> Aligner:
+def fit_aligner(
+    store: ArtifactStore, manifest: Manifest, shards: list[str], language: str, progress: Progress = silent
+) -> Aligner:
     """Fit the phoneme recogniser to the training answers of the shards and store it."""
     pack = components.load("languages", language)
     speech = _training_speech(store, manifest, shards)

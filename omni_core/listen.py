@@ -1,7 +1,7 @@
 """Encoder features of the questions enter; an adapter and a tuned prefix that make the frozen language model answer leave.
 
-    phase "alignment"   CTC of the adapter to the question's tokens; the language model is not run
-    phase "answer"      cross-entropy of the answer through the frozen language model, to the prefix
+phase "alignment"   CTC of the adapter to the question's tokens; the language model is not run
+phase "answer"      cross-entropy of the answer through the frozen language model, to the prefix
 """
 
 from __future__ import annotations
@@ -57,14 +57,23 @@ def new_adapter(lm: CausalLanguageModel, data: ListenData, feature_rate_hz: floa
     return Adapter(AdapterConfig(width, feature_rate_hz, lm.width, tokens), lm.embedding[list(tokens)].detach())
 
 
-def train_alignment(adapter: Adapter, lm: CausalLanguageModel, data: ListenData, settings: ListenSettings, work: Path,
-                    curve: Curve, progress: Progress = silent) -> None:
+def train_alignment(
+    adapter: Adapter,
+    lm: CausalLanguageModel,
+    data: ListenData,
+    settings: ListenSettings,
+    work: Path,
+    curve: Curve,
+    progress: Progress = silent,
+) -> None:
     """Phase one, in place."""
     class_of = {token: index + 1 for index, token in enumerate(adapter.config.tokens)}
     targets = [torch.tensor([class_of[t] for t in lm.tokens(turn["question_text"])]) for turn in data.turns]
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = torch.randint(len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step))
+        rows = torch.randint(
+            len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step)
+        )
         features = [data.heard(data.turns[row]) for row in rows]
         wanted = [targets[row] for row in rows]
         counts = torch.tensor([len(f) for f in features])
@@ -72,8 +81,18 @@ def train_alignment(adapter: Adapter, lm: CausalLanguageModel, data: ListenData,
         padded = pad_sequence(features, batch_first=True)
         return {"loss": adapter.alignment_loss(padded, counts, pad_sequence(wanted, batch_first=True), lengths)}
 
-    run("alignment", adapter, loss_of, steps=settings.alignment_steps, learning_rate=settings.learning_rate,
-        seed=settings.seed, work=work, checkpoint_every=settings.checkpoint_every_steps, curve=curve, progress=progress)
+    run(
+        "alignment",
+        adapter,
+        loss_of,
+        steps=settings.alignment_steps,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        work=work,
+        checkpoint_every=settings.checkpoint_every_steps,
+        curve=curve,
+        progress=progress,
+    )
 
 
 def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Tensor], answers: list[str]) -> Tensor:
@@ -92,8 +111,15 @@ def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Te
     return F.cross_entropy(lm.model.get_output_embeddings()(hidden[counted]).float(), wanted[counted])
 
 
-def train_answers(adapter: Adapter, lm: CausalLanguageModel, data: ListenData, settings: ListenSettings, work: Path,
-                  curve: Curve, progress: Progress = silent) -> TunedPrefix:
+def train_answers(
+    adapter: Adapter,
+    lm: CausalLanguageModel,
+    data: ListenData,
+    settings: ListenSettings,
+    work: Path,
+    curve: Curve,
+    progress: Progress = silent,
+) -> TunedPrefix:
     """Phase two: the adapter as it is, the prefix learns."""
     examples = example_turns(data.turns, settings.prefix_examples, settings.seed)
     prompt = chat_format(lm.tokenizer, lm.system_prompt, examples).prefix
@@ -108,8 +134,18 @@ def train_answers(adapter: Adapter, lm: CausalLanguageModel, data: ListenData, s
         with torch.autocast("cpu", torch.bfloat16):
             return {"loss": answer_loss(lm, prefix, questions, [turn["answer_text"] for turn in batch])}
 
-    run("answer", prefix, loss_of, steps=settings.answer_steps, learning_rate=settings.answer_learning_rate,
-        seed=settings.seed, work=work, checkpoint_every=settings.checkpoint_every_steps, curve=curve, progress=progress)
+    run(
+        "answer",
+        prefix,
+        loss_of,
+        steps=settings.answer_steps,
+        learning_rate=settings.answer_learning_rate,
+        seed=settings.seed,
+        work=work,
+        checkpoint_every=settings.checkpoint_every_steps,
+        curve=curve,
+        progress=progress,
+    )
     return prefix
 
 
@@ -121,7 +157,9 @@ def validate(adapter: Adapter, prefix: TunedPrefix, lm: CausalLanguageModel, dat
     losses, errors, tokens = [], 0, 0
     for at in range(0, len(data.turns), 8):
         batch = data.turns[at : at + 8]
-        losses.append(answer_loss(lm, prefix, [adapter(data.heard(t)) for t in batch], [t["answer_text"] for t in batch]).item())
+        losses.append(
+            answer_loss(lm, prefix, [adapter(data.heard(t)) for t in batch], [t["answer_text"] for t in batch]).item()
+        )
         for turn in batch:
             wanted = lm.tokens(turn["question_text"])
             errors += rapidfuzz.distance.Levenshtein.distance(wanted, adapter.hear(data.heard(turn)))

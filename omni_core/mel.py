@@ -25,8 +25,16 @@ FRAME_RATE_HZ = SAMPLE_RATE_HZ / HOP
 @lru_cache(maxsize=1)
 def _spectrogram() -> torchaudio.transforms.MelSpectrogram:
     return torchaudio.transforms.MelSpectrogram(
-        SAMPLE_RATE_HZ, n_fft=WINDOW, hop_length=HOP, f_min=0, f_max=MAX_HZ, n_mels=NUM_MELS,
-        power=1.0, center=False, norm="slaney", mel_scale="slaney",
+        SAMPLE_RATE_HZ,
+        n_fft=WINDOW,
+        hop_length=HOP,
+        f_min=0,
+        f_max=MAX_HZ,
+        n_mels=NUM_MELS,
+        power=1.0,
+        center=False,
+        norm="slaney",
+        mel_scale="slaney",
     )
 
 

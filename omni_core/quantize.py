@@ -1,7 +1,7 @@
 """The trained parts enter; the complete served model leaves in one folder, its language model in int8, and what that cost.
 
-    model.json              components, language, weight quantizer
-    encoder/ tokenizer/ embeddings.safetensors language_model/ listen/ speak/ codec/ weights/
+model.json              components, language, weight quantizer
+encoder/ tokenizer/ embeddings.safetensors language_model/ listen/ speak/ codec/ weights/
 """
 
 from __future__ import annotations
@@ -29,8 +29,17 @@ from omni_core.weight_quantizers.none import TorchLanguageModel
 COMPARED_TURNS = 12
 
 
-def quantize(store: ArtifactStore, listen: Checkpoint, speak: Checkpoint, codec: FittedCodec, manifest: Manifest,
-             parts: ComponentsSettings, settings: QuantizeSettings, home: Path, progress: Progress = silent) -> QuantizedModel:
+def quantize(
+    store: ArtifactStore,
+    listen: Checkpoint,
+    speak: Checkpoint,
+    codec: FittedCodec,
+    manifest: Manifest,
+    parts: ComponentsSettings,
+    settings: QuantizeSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> QuantizedModel:
     """Assemble the folder and measure the quantized language model against float32 on validation turns."""
     import importlib
 
@@ -38,7 +47,9 @@ def quantize(store: ArtifactStore, listen: Checkpoint, speak: Checkpoint, codec:
     lm = components.load("language_models", parts.language_model.name, parts.language_model, home)
     with store.scratch(QuantizedModel.kind) as folder:
         for name, artifact in (("listen", listen), ("speak", speak), ("codec", codec)):
-            shutil.copytree(store.folder(artifact), folder / name, ignore=shutil.ignore_patterns("card.json", "curve.parquet"))
+            shutil.copytree(
+                store.folder(artifact), folder / name, ignore=shutil.ignore_patterns("card.json", "curve.parquet")
+            )
         _copy_weights(folder, parts, home)
         lm.tokenizer.save_pretrained(folder / "tokenizer")
         save_file({"embeddings": lm.embedding.detach().to(torch.bfloat16).clone()}, folder / "embeddings.safetensors")
@@ -60,8 +71,14 @@ def quantize(store: ArtifactStore, listen: Checkpoint, speak: Checkpoint, codec:
             **card,
         }
         progress(3, 3, f"cosine to float32 {facts['logit_cosine']:.4f}")
-        return store.commit(QuantizedModel, folder, inputs={"listen": listen, "speak": speak, "codec": codec},
-                            settings=settings.model_dump(mode="json"), facts=facts, licences=manifest.licences)
+        return store.commit(
+            QuantizedModel,
+            folder,
+            inputs={"listen": listen, "speak": speak, "codec": codec},
+            settings=settings.model_dump(mode="json"),
+            facts=facts,
+            licences=manifest.licences,
+        )
 
 
 def _copy_weights(folder: Path, parts: ComponentsSettings, home: Path) -> None:
@@ -80,8 +97,9 @@ def _copy_weights(folder: Path, parts: ComponentsSettings, home: Path) -> None:
         shutil.copytree(where, folder / "weights" / "hifigan_universal")
 
 
-def loss_of_quality(lm: CausalLanguageModel, served: ServedLanguageModel, prefix: np.ndarray,
-                    pairs: list[tuple[str, str]]) -> dict[str, float]:
+def loss_of_quality(
+    lm: CausalLanguageModel, served: ServedLanguageModel, prefix: np.ndarray, pairs: list[tuple[str, str]]
+) -> dict[str, float]:
     """Mean cosine of the logits and share of equal next tokens at every answer position, teacher forced."""
     reference = TorchLanguageModel(lm.model)
     cosines, agreed = [], []

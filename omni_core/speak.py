@@ -66,8 +66,14 @@ def _losses(talker: Talker, batch: list[SpokenAnswer], code_dropout: float) -> d
     return {"loss": total, **losses}
 
 
-def train(talker: Talker, answers: list[SpokenAnswer], settings: SpeakSettings, work: Path, curve: Curve,
-          progress: Progress = silent) -> None:
+def train(
+    talker: Talker,
+    answers: list[SpokenAnswer],
+    settings: SpeakSettings,
+    work: Path,
+    curve: Curve,
+    progress: Progress = silent,
+) -> None:
     """Train in place; bfloat16 multiplications, float32 weights."""
     set_prosody_scale(talker, answers)
 
@@ -76,8 +82,18 @@ def train(talker: Talker, answers: list[SpokenAnswer], settings: SpeakSettings, 
         with torch.autocast("cpu", torch.bfloat16):
             return _losses(talker, [answers[row] for row in rows], settings.code_dropout)
 
-    run("speak", talker, loss_of, steps=settings.steps, learning_rate=settings.learning_rate, seed=settings.seed,
-        work=work, checkpoint_every=settings.checkpoint_every_steps, curve=curve, progress=progress)
+    run(
+        "speak",
+        talker,
+        loss_of,
+        steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        seed=settings.seed,
+        work=work,
+        checkpoint_every=settings.checkpoint_every_steps,
+        curve=curve,
+        progress=progress,
+    )
 
 
 @torch.no_grad()

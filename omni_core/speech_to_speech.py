@@ -1,8 +1,8 @@
 """The whole model as it is served: a spoken question enters, a written and spoken answer leaves, sound before it is finished.
 
-    waveform -> encoder -> adapter -> language model behind the tuned prefix -> text and states
-                                                                                  | phonemes
-                                        chunks of waveform <- codec <- codes <- talker
+waveform -> encoder -> adapter -> language model behind the tuned prefix -> text and states
+                                                                              | phonemes
+                                    chunks of waveform <- codec <- codes <- talker
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ class SpeechToSpeech:
         card = json.loads((folder / "model.json").read_text())
         parts = ComponentsSettings.model_validate(card["components"])
         self.language = components.load("languages", card["language"])
-        self.encoder = components.load("encoders", parts.encoder.name, parts.encoder.model_copy(update={"weights": str(folder / "encoder")}), folder)
+        self.encoder = components.load(
+            "encoders",
+            parts.encoder.name,
+            parts.encoder.model_copy(update={"weights": str(folder / "encoder")}),
+            folder,
+        )
         self.adapter, prefix = load_listen(folder / "listen")
         self.prefix = prefix.keys_values.numpy()
         self.talker = load_speak(folder / "speak")
@@ -70,7 +75,9 @@ class SpeechToSpeech:
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
         self.chat = chat_format(self.tokenizer, parts.language_model.system_prompt)
         self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
-        self.language_model = components.load("weight_quantizers", card["weight_quantizer"], folder / "language_model", threads)
+        self.language_model = components.load(
+            "weight_quantizers", card["weight_quantizer"], folder / "language_model", threads
+        )
         self.sample_rate_hz = self.codec.sample_rate_hz
 
     @classmethod
@@ -83,7 +90,9 @@ class SpeechToSpeech:
     def features(self, waveform: np.ndarray, sample_rate_hz: int) -> Tensor:
         """(samples,) at any rate -> encoder features (frames, width)."""
         if len(waveform) < MIN_QUESTION_S * sample_rate_hz:
-            raise SourceError(f"the question lasts {len(waveform) / sample_rate_hz:.2f} s; a question needs at least {MIN_QUESTION_S} s")
+            raise SourceError(
+                f"the question lasts {len(waveform) / sample_rate_hz:.2f} s; a question needs at least {MIN_QUESTION_S} s"
+            )
         samples = resample(np.asarray(waveform, np.float32), sample_rate_hz, self.encoder.sample_rate_hz)
         return self.encoder.encode([torch.from_numpy(np.ascontiguousarray(samples))])[0]
 
@@ -91,6 +100,13 @@ class SpeechToSpeech:
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
         """The question as the adapter hears it, in words."""
         return self.tokenizer.decode(self.adapter.hear(self.features(waveform, sample_rate_hz))).strip()
+
+    @torch.no_grad()
+    def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
+        """A waveform through the codec and back, and the codec's rate: what the speech head could reach at best."""
+        samples = resample(np.asarray(waveform, np.float32), sample_rate_hz, self.sample_rate_hz)
+        codes = self.codec.encode(torch.from_numpy(np.ascontiguousarray(samples))[None])
+        return self.codec.decode(codes)[0].numpy(), self.sample_rate_hz
 
     def answer_text(self, question: str) -> str:
         """The text path: a written question through the same prefix and model."""
@@ -124,7 +140,9 @@ class SpeechToSpeech:
         """What the talker has to say, a condition a codec frame: (1, frames, width)."""
         spoken = speech_text(thought.text, self.language)
         states = thought.states[spoken.words.clamp(max=len(thought.states) - 1)]
-        return self.talker.plan(Conditioning(spoken.phonemes[None], states[None].float(), torch.ones(1, len(spoken.phonemes))))
+        return self.talker.plan(
+            Conditioning(spoken.phonemes[None], states[None].float(), torch.ones(1, len(spoken.phonemes)))
+        )
 
     @torch.no_grad()
     def speak(self, thought: Thought) -> Iterator[np.ndarray]:

@@ -17,7 +17,9 @@ from omni_core.audio import decode, resample
 from omni_core.store import ArtifactStore
 
 
-def rows(store: ArtifactStore, artifact: Artifact, name: str, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+def rows(
+    store: ArtifactStore, artifact: Artifact, name: str, columns: list[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """Rows of one table, a row group at a time."""
     file = pq.ParquetFile(store.folder(artifact) / name)
     for batch in file.iter_batches(batch_size=64, columns=columns):

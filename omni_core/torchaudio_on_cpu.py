@@ -54,8 +54,7 @@ def hide_extension_if_it_cannot_load() -> bool:
     if EXTENSION in sys.modules or extension_can_load():
         return False
     stand_in = types.ModuleType(EXTENSION)
-    stand_in._IS_TORCHAUDIO_EXT_AVAILABLE = False
-    stand_in._IS_ALIGN_AVAILABLE = False
-    stand_in.fail_if_no_align = _no_alignment
+    absent = {"_IS_TORCHAUDIO_EXT_AVAILABLE": False, "_IS_ALIGN_AVAILABLE": False, "fail_if_no_align": _no_alignment}
+    vars(stand_in).update(absent)
     sys.modules[EXTENSION] = stand_in
     return True

@@ -32,15 +32,21 @@ from omni_core.store import ArtifactStore
 from omni_core.training_loop import Curve
 
 
-
 def work_folder(home: Path, stage: str, inputs: list[Artifact], *settings: Settings) -> Path:
     """Where checkpoints of an unfinished stage lie: the name holds all that they depend on."""
     parts = [a.digest for a in inputs] + [s.model_dump_json() for s in settings] + [code_digest(f"omni_core.{stage}")]
     return home / "work" / f"{stage}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}"
 
 
-def _commit(store: ArtifactStore, weights: dict[str, Tensor], config: dict[str, Any], curve: Curve,
-            inputs: dict[str, Artifact], settings: dict[str, Any], facts: dict[str, Any]) -> Checkpoint:
+def _commit(
+    store: ArtifactStore,
+    weights: dict[str, Tensor],
+    config: dict[str, Any],
+    curve: Curve,
+    inputs: dict[str, Artifact],
+    settings: dict[str, Any],
+    facts: dict[str, Any],
+) -> Checkpoint:
     with store.scratch(Checkpoint.kind) as folder:
         save_file({k: v.detach().contiguous().clone() for k, v in weights.items()}, folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(config))
@@ -53,9 +59,16 @@ def _weights(**modules: nn.Module) -> dict[str, Tensor]:
     return {f"{part}.{name}": value for part, module in modules.items() for name, value in module.state_dict().items()}
 
 
-def train_listen(store: ArtifactStore, manifest: Manifest, questions: list[FeatureShard], encoder: EncoderSettings,
-                 language_model: LanguageModelSettings, settings: ListenSettings, home: Path,
-                 progress: Progress = silent) -> Checkpoint:
+def train_listen(
+    store: ArtifactStore,
+    manifest: Manifest,
+    questions: list[FeatureShard],
+    encoder: EncoderSettings,
+    language_model: LanguageModelSettings,
+    settings: ListenSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> Checkpoint:
     """Train adapter and prefix for this encoder and language model."""
     started = time.monotonic()
     features = tables.encoder_features(store, questions)
@@ -88,26 +101,40 @@ def load_listen(folder: Path) -> tuple[Adapter, TunedPrefix]:
     return adapter.eval().requires_grad_(False), TunedPrefix(weights["prefix.keys_values"]).requires_grad_(False)
 
 
-def spoken_answers(store: ArtifactStore, targets: list[FeatureShard], states: list[FeatureShard]) -> dict[str, list[speak.SpokenAnswer]]:
-    """split -> examples; an answer whose language model states are missing is left out."""
+def spoken_answers(
+    store: ArtifactStore, targets: list[FeatureShard], states: list[FeatureShard]
+) -> dict[str, list[speak.SpokenAnswer]]:
+    """split -> examples. Practice speech answers nothing, so it has no states: zeros, which the head knows from dropout."""
     import torch
 
-    known, found = tables.word_states(store, states), {"train": [], "validation": [], "test": []}
+    known = tables.word_states(store, states)
+    found: dict[str, list[speak.SpokenAnswer]] = {"train": [], "validation": [], "test": []}
+    width = next(iter(known.values())).shape[1]
     for row in (row for shard in targets for row in tables.rows(store, shard, "features.parquet")):
-        if row["utterance_id"] in known:
-            codes = tables.unpack(row["codes"], np.int16, row["codebooks"], row["frames"]).long()
-            found[row["split"]].append(speak.SpokenAnswer(
-                torch.tensor(row["phonemes"]), torch.tensor(row["word_of_phoneme"]), torch.tensor(row["durations"]),
-                torch.tensor(row["log_f0"]), torch.tensor(row["energy"]), codes, known[row["utterance_id"]],
-            ))  # fmt: skip
+        words = torch.tensor(row["word_of_phoneme"])
+        found[row["split"]].append(speak.SpokenAnswer(
+            torch.tensor(row["phonemes"]), words, torch.tensor(row["durations"]), torch.tensor(row["log_f0"]),
+            torch.tensor(row["energy"]), tables.unpack(row["codes"], np.int16, row["codebooks"], row["frames"]).long(),
+            known.get(row["utterance_id"], torch.zeros(int(words.max()) + 1, width)),
+        ))  # fmt: skip
     if not found["train"]:
-        raise SourceError("there is no training answer with speech targets; check the split column and the rejected table")
+        raise SourceError(
+            "there is no training answer with speech targets; check the split column and the rejected table"
+        )
     return found
 
 
-def train_speak(store: ArtifactStore, targets: list[FeatureShard], states: list[FeatureShard], codec: FittedCodec,
-                speech_head: SpeechHeadSettings, language: str, settings: SpeakSettings, home: Path,
-                progress: Progress = silent) -> Checkpoint:
+def train_speak(
+    store: ArtifactStore,
+    targets: list[FeatureShard],
+    states: list[FeatureShard],
+    codec: FittedCodec,
+    speech_head: SpeechHeadSettings,
+    language: str,
+    settings: SpeakSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> Checkpoint:
     """Train the speech head for this codec and these language model states."""
     import torch
 

@@ -40,8 +40,19 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def run(phase: str, module: nn.Module, loss_of: Callable[[int], dict[str, Tensor]], *, steps: int, learning_rate: float,
-        seed: int, work: Path, checkpoint_every: int, curve: Curve, progress: Progress = silent) -> None:
+def run(
+    phase: str,
+    module: nn.Module,
+    loss_of: Callable[[int], dict[str, Tensor]],
+    *,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+    work: Path,
+    checkpoint_every: int,
+    curve: Curve,
+    progress: Progress = silent,
+) -> None:
     """Train `module` in place for `steps` steps of AdamW under a one-cycle rate.
 
     loss_of(step) -> named losses, of which the first is minimised. A checkpoint (<work>/<phase>.pt: weights,
@@ -49,7 +60,9 @@ def run(phase: str, module: nn.Module, loss_of: Callable[[int], dict[str, Tensor
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps + 1, pct_start=WARMUP_SHARE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps + 1, pct_start=WARMUP_SHARE
+    )
     path = work / f"{phase}.pt"
     start = _resume(path, module, optimizer, schedule, curve)
     module.train()

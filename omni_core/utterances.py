@@ -76,8 +76,9 @@ def plan_of(record: Record, role: str, piece: Piece, settings: IngestSettings, s
     seeded = (record.source, record.id, piece.text, str(settings.seed)) if role == "question" else (piece.text,)
     synthetic = speaker + (VARIED if role == "question" else "")
     said_by = synthetic if piece.audio is None else piece.speaker or UNKNOWN
+    whose = () if role == "answer" else (record.source,)  # equal answers of two sources are one utterance
     return Plan(
-        digest_of(record.source, role, *key), role, record.source, record.language, record.split, piece.text, said_by,
+        digest_of(*whose, role, *key), role, record.source, record.language, record.split, piece.text, said_by,
         record.license, piece.audio, piece.audio_name, piece.audio_sha256, int(digest_of(*seeded)[:8], 16),
     )
 
@@ -90,6 +91,7 @@ def plan_shards(records: Sequence[Record], accepted: set[int], settings: IngestS
     moves no other. Only what an accepted record (by index) needs is planned.
     """
     places: dict[tuple[str, str], dict[str, Plan | None]] = {}
+    answers: dict[str, dict[str, Plan | None]] = {}  # utterance_id -> the places of the source that first had it
     ids: list[tuple[str, ...]] = []
     for index, record in enumerate(records):
         pieces = [("question", record.said), ("answer", record.answer)] if record.answer else [("speech", record.said)]
@@ -98,6 +100,7 @@ def plan_shards(records: Sequence[Record], accepted: set[int], settings: IngestS
             # A second record of one id is set aside, its place is kept.
             key = plan.utterance_id if plan.role == "answer" else f"{plan.utterance_id} {record.line}"
             row = places.setdefault((plan.role, record.source), {})
+            row = answers.setdefault(plan.utterance_id, row) if plan.role == "answer" else row
             row[key] = plan if index in accepted else row.get(key)
         ids.append(tuple(plan.utterance_id for plan in plans))
     return list(_cut(places, list(dict.fromkeys(record.source for record in records)), settings.shard_rows)), ids

@@ -76,7 +76,9 @@ class Hifigan:
     def __init__(self, generator: HifiganGenerator):
         self.generator = generator.eval().requires_grad_(False)
         self.look_ahead_frames = generator.look_ahead_frames
-        self.bfloat16 = torch.backends.cpu.get_cpu_capability().startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+        self.bfloat16 = (
+            torch.backends.cpu.get_cpu_capability().startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+        )
 
     def __call__(self, mel: Tensor) -> Tensor:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16 and mel.device.type == "cpu"):
@@ -90,9 +92,13 @@ class GriffinLim:
 
     def __init__(self, iterations: int = 32):
         self.inverse = torch.linalg.pinv(
-            torchaudio.functional.melscale_fbanks(WINDOW // 2 + 1, 0, MAX_HZ, NUM_MELS, SAMPLE_RATE_HZ, "slaney", "slaney").T
+            torchaudio.functional.melscale_fbanks(
+                WINDOW // 2 + 1, 0, MAX_HZ, NUM_MELS, SAMPLE_RATE_HZ, "slaney", "slaney"
+            ).T
         )
-        self.transform = torchaudio.transforms.GriffinLim(WINDOW, iterations, hop_length=HOP, power=1.0, rand_init=False)
+        self.transform = torchaudio.transforms.GriffinLim(
+            WINDOW, iterations, hop_length=HOP, power=1.0, rand_init=False
+        )
 
     def __call__(self, mel: Tensor) -> Tensor:
         magnitude = (self.inverse @ mel.exp()).clamp(min=0)
@@ -105,7 +111,9 @@ def load_hifigan(folder: str) -> Hifigan:
     """Folder with config.json and generator.safetensors -> vocoder; raises WeightsError when one is missing."""
     path = Path(folder)
     if not (path / "generator.safetensors").exists():
-        raise WeightsError(f"no HiFi-GAN weights in '{folder}' (config.json, generator.safetensors); run 'make weights'")
+        raise WeightsError(
+            f"no HiFi-GAN weights in '{folder}' (config.json, generator.safetensors); run 'make weights'"
+        )
     generator = HifiganGenerator(json.loads((path / "config.json").read_text()))
     generator.load_state_dict({k: v.float() for k, v in load_file(path / "generator.safetensors").items()})
     return Hifigan(generator)

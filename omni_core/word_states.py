@@ -17,7 +17,8 @@ def words_of_tokens(tokenizer, ids: list[int]) -> list[int]:
 
     Decoding grows token by token, so that every tokenizer's idea of a space is its own affair.
     """
-    owners, text = [], ""
+    owners: list[int] = []
+    text = ""
     for end in range(1, len(ids) + 1):
         grown = tokenizer.decode(ids[:end])
         starts_word = bool(owners) and (grown[len(text) :][:1].isspace() or text[-1:].isspace())

@@ -10,10 +10,12 @@ A record may outlive its artifact's files: such a record is passed over and the 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
@@ -38,6 +40,8 @@ FAMILY_OF = {
     QuantizeSettings: ("weight_quantizers", "weight_quantizer"),
 }
 
+_troubles: dict[UUID, Exception] = {}
+
 
 @dataclass
 class ByContent(CachePolicy):
@@ -51,9 +55,19 @@ class ByContent(CachePolicy):
         self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str:
         """The key of this run; equal content gives equal keys on every machine and in every run."""
-        beside = {"also": self.also(inputs)} if self.also else {}
-        key = content_key(task_ctx.task.fn.__name__, self.modules, inputs | beside)
-        return _first_without_a_stale_record(key, str(inputs["home"]))
+        try:
+            beside = {"also": self.also(inputs)} if self.also else {}
+            key = content_key(task_ctx.task.fn.__name__, self.modules, inputs | beside)
+            return _first_without_a_stale_record(key, str(inputs["home"]))
+        except Exception as error:  # Prefect would go on without a cache and tell nobody
+            _troubles[task_ctx.task_run.id] = error
+            raise
+
+
+def raise_trouble_with_key(task_run_id: UUID) -> None:
+    """To be called at the start of the task: a key that cannot be computed is an error, not a run without a cache."""
+    if trouble := _troubles.pop(task_run_id, None):
+        raise trouble
 
 
 def content_key(stage: str, modules: tuple[str, ...], inputs: dict[str, Any]) -> str:
@@ -103,7 +117,7 @@ def _content_of_text(text: str) -> str:
     if text.startswith(PREFIX):
         name = text.removeprefix(PREFIX)
         return f"{text} {recipe(catalogue()[name])}" if name in catalogue() else text
-    if text and len(text) < 1000 and Path(text).is_dir():
+    if os.path.isdir(text):  # False also for what cannot be a path
         return f"folder {folder_digest(Path(text))}"
     return repr(text)
 

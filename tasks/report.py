@@ -6,7 +6,7 @@ from data_contracts.base import Artifact
 from data_contracts.report import Report
 from tasks import tracking
 from tasks.home import store_of
-from tasks.stage import flow_run, stage
+from tasks.stage import flow_run, seconds_of_stages, stage
 
 
 @stage("omni_core.report")
@@ -17,7 +17,7 @@ def report(title: str, journey: dict[str, Artifact | None], home: str) -> Report
     store = store_of(home)
     made = {role: artifact for role, artifact in journey.items() if artifact is not None}
     with store.scratch(Report.kind) as folder:
-        core.write_report(store, folder, title=title, journey=made)
+        core.write_report(store, folder, title=title, journey=made, seconds=seconds_of_stages())
         page = store.commit(Report, folder, inputs=made)
     if around := flow_run(home):
         for role, artifact in made.items():

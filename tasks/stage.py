@@ -22,7 +22,7 @@ from data_contracts.base import Artifact
 from data_contracts.errors import OmniError
 from data_contracts.features import FeatureShard
 from tasks import tracking
-from tasks.caching import ByContent
+from tasks.caching import ByContent, raise_trouble_with_key
 
 RETRIES = 1
 RETRY_DELAY_S = 3
@@ -43,6 +43,15 @@ _journal: dict[UUID | None, list[StageRun]] = defaultdict(list)
 def latest_journal() -> list[StageRun]:
     """The tasks of the flow run that this process began last, in the order in which they ended."""
     return list(list(_journal.values())[-1]) if _journal else []
+
+
+def seconds_of_stages() -> dict[str, float]:
+    """Stage -> seconds, of the stages that the flow run begun last has really computed."""
+    seconds: dict[str, float] = defaultdict(float)
+    for run in latest_journal():
+        if not run.was_cached:
+            seconds[run.name] += run.seconds
+    return dict(seconds)
 
 
 def stage(
@@ -82,9 +91,11 @@ def _tracked(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
+        task_run = TaskRunContext.get()
+        if task_run:
+            raise_trouble_with_key(task_run.task_run.id)
         made = function(*args, **kwargs)
         around = flow_run(signature(function).bind(*args, **kwargs).arguments["home"])
-        task_run = TaskRunContext.get()
         if around and task_run and isinstance(made, Artifact) and not isinstance(made, FeatureShard):
             tracking.log_stage(around, task_run.task.name, made)
         return made

@@ -118,8 +118,10 @@ def log_stage(flow_run: FlowRun, role: str, artifact: Artifact) -> None:
     if f"lineage.{role}" in client.get_run(run_id).data.tags:
         return
     now_ms, prefix = int(time.time() * 1000), role.replace(" ", "_")
-    metrics = [Metric(f"{prefix}/{name}", value, now_ms, 0) for name, value in numbers(artifact.facts)]
-    metrics += [Metric(f"{prefix}/{name}", value, now_ms, step) for step, name, value in _curve(flow_run, artifact)]
+    curve = list(_curve(flow_run, artifact))
+    drawn = {name for _, name, _ in curve}
+    points = [(0, name, value) for name, value in numbers(artifact.facts) if name not in drawn] + curve
+    metrics = [Metric(f"{prefix}/{name}", value, now_ms, step) for step, name, value in points]
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[start : start + 1000])
     client.log_dict(run_id, artifact.model_dump(), f"lineage/{prefix}.json")

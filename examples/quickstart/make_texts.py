@@ -33,7 +33,7 @@ COLUMNS = names(
     "id,language,split,topic,question_text,answer_text,question_audio,answer_audio,"
     "question_speaker,answer_speaker,license"
 )
-PRACTICE_COLUMNS = "id,language,split,text,audio,speaker,license".split(",")
+PRACTICE_COLUMNS = ["id", "language", "split", "text", "audio", "speaker", "license"]
 SEED = 20240917
 TEST_PER_TOPIC = 30
 VALIDATION_PER_TOPIC = 20
@@ -343,7 +343,13 @@ def practice(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     """Every second training question as plain speech: what the assistant's voice reads aloud for practice."""
     train = [row for row in rows if row["split"] == "train"][::2]
     return [
-        {"id": f"say-{row['id']}", "language": "en", "split": "train", "text": row["question_text"], "license": "Apache-2.0"}
+        {
+            "id": f"say-{row['id']}",
+            "language": "en",
+            "split": "train",
+            "text": row["question_text"],
+            "license": "Apache-2.0",
+        }
         for row in train
     ]
 

@@ -32,7 +32,9 @@ def kmeans(points: Tensor, size: int, iterations: int, generator: torch.Generato
     """Lloyd's algorithm: points (n, width) -> centroids (size, width); an empty cell restarts at a random point."""
     centroids = points[torch.randperm(len(points), generator=generator)[:size]].clone()
     if len(centroids) < size:
-        centroids = torch.cat([centroids, centroids[torch.randint(len(centroids), (size - len(centroids),), generator=generator)]])
+        centroids = torch.cat(
+            [centroids, centroids[torch.randint(len(centroids), (size - len(centroids),), generator=generator)]]
+        )
     for _ in range(iterations):
         cells = nearest(points, centroids)
         counts = torch.bincount(cells, minlength=size)[:, None]
@@ -86,7 +88,9 @@ class MelRvq:
         """Writes config.json and codec.safetensors."""
         tensors = {"mean": self.mean, "basis": self.basis.contiguous(), "codebooks": self.codebooks}
         save_file(tensors, folder / "codec.safetensors")
-        (folder / "config.json").write_text(json.dumps({"name": "mel_rvq", "patch_frames": self.patch_frames, "vocoder": self.vocoder_name}))
+        (folder / "config.json").write_text(
+            json.dumps({"name": "mel_rvq", "patch_frames": self.patch_frames, "vocoder": self.vocoder_name})
+        )
 
 
 def _patches(mel: Tensor, patch_frames: int) -> Tensor:
@@ -97,10 +101,16 @@ def _patches(mel: Tensor, patch_frames: int) -> Tensor:
 
 
 def _vocoder(name: str, home: Path):
-    return GriffinLim() if name == "griffin_lim" else load_hifigan(bundled_weights.resolve("bundled:hifigan_universal", home))
+    return (
+        GriffinLim()
+        if name == "griffin_lim"
+        else load_hifigan(bundled_weights.resolve("bundled:hifigan_universal", home))
+    )
 
 
-def fit(waveforms: list[Tensor], settings: CodecSettings, home: Path, progress: Progress = silent, seed: int = 0) -> MelRvq:
+def fit(
+    waveforms: list[Tensor], settings: CodecSettings, home: Path, progress: Progress = silent, seed: int = 0
+) -> MelRvq:
     """Waveforms (samples,) at 22 050 Hz -> a codec fitted to them, deterministic for a seed."""
     generator = torch.Generator().manual_seed(seed)
     patches = torch.cat([_patches(log_mel(w[None]), settings.patch_frames)[0] for w in waveforms])
@@ -115,11 +125,18 @@ def fit(waveforms: list[Tensor], settings: CodecSettings, home: Path, progress: 
         codebooks.append(kmeans(rest, settings.codebook_size, KMEANS_ITERATIONS, generator))
         rest = rest - codebooks[-1][nearest(rest, codebooks[-1])]
         progress(index + 1, settings.num_codebooks, "codebooks")
-    return MelRvq(mean, basis, torch.stack(codebooks), settings.patch_frames, settings.vocoder, _vocoder(settings.vocoder, home))
+    return MelRvq(
+        mean, basis, torch.stack(codebooks), settings.patch_frames, settings.vocoder, _vocoder(settings.vocoder, home)
+    )
 
 
 def load(settings: CodecSettings, folder: Path, home: Path) -> MelRvq:
     """Read a fitted codec back from its folder."""
     tensors = load_file(folder / "codec.safetensors")
     config = json.loads((folder / "config.json").read_text())
-    return MelRvq(**tensors, patch_frames=config["patch_frames"], vocoder_name=config["vocoder"], vocoder=_vocoder(config["vocoder"], home))
+    return MelRvq(
+        **tensors,
+        patch_frames=config["patch_frames"],
+        vocoder_name=config["vocoder"],
+        vocoder=_vocoder(config["vocoder"], home),
+    )

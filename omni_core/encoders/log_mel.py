@@ -21,7 +21,9 @@ class LogMel:
     width = 80
 
     def __init__(self) -> None:
-        self.transform = torchaudio.transforms.MelSpectrogram(self.sample_rate_hz, n_fft=400, hop_length=HOP, n_mels=self.width)
+        self.transform = torchaudio.transforms.MelSpectrogram(
+            self.sample_rate_hz, n_fft=400, hop_length=HOP, n_mels=self.width
+        )
 
     def encode(self, waveforms: list[Tensor]) -> list[Tensor]:
         """List of (samples,) -> list of (samples // 160 + 1, 80) float32."""

@@ -63,5 +63,7 @@ def load(settings: EncoderSettings, home: Path) -> WhisperFeatures:
         extractor = WhisperFeatureExtractor.from_pretrained(where)
         model = WhisperModel.from_pretrained(where, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"no Whisper encoder in '{settings.weights}': {str(error).splitlines()[0]}; name a folder or hub id of a Whisper model") from error
+        raise WeightsError(
+            f"no Whisper encoder in '{settings.weights}': {str(error).splitlines()[0]}; name a folder or hub id of a Whisper model"
+        ) from error
     return WhisperFeatures(extractor, model.encoder)

@@ -69,7 +69,9 @@ def chat_format(tokenizer, system_prompt: str, examples: list[tuple[str, str]] =
 
     end = ids(after) or [tokenizer.eos_token_id]
     if end[0] is None:
-        raise ComponentError("the language model's tokenizer has neither a chat template nor an end-of-text token, so an answer could not end; choose an instruction-tuned model")
+        raise ComponentError(
+            "the language model's tokenizer has neither a chat template nor an end-of-text token, so an answer could not end; choose an instruction-tuned model"
+        )
     return ChatFormat(ids(before), ids(suffix), end[0])
 
 
@@ -97,5 +99,13 @@ def load(settings: LanguageModelSettings, home: Path, dtype: torch.dtype = torch
         tokenizer = AutoTokenizer.from_pretrained(where)
         model = AutoModelForCausalLM.from_pretrained(where, dtype=dtype)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"no causal language model in '{settings.weights}': {str(error).splitlines()[0]}; name a folder made by save_pretrained or a hub id") from error
-    return CausalLanguageModel(model.eval().requires_grad_(False), tokenizer, chat_format(tokenizer, settings.system_prompt), settings.system_prompt, where)
+        raise WeightsError(
+            f"no causal language model in '{settings.weights}': {str(error).splitlines()[0]}; name a folder made by save_pretrained or a hub id"
+        ) from error
+    return CausalLanguageModel(
+        model.eval().requires_grad_(False),
+        tokenizer,
+        chat_format(tokenizer, settings.system_prompt),
+        settings.system_prompt,
+        where,
+    )

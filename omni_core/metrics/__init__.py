@@ -44,6 +44,8 @@ class AnsweredTurn:
     teacher_sample_rate_hz: int
     teacher_transcript: str | None = None
     """The judge on the teacher's recording; None where it was not asked."""
+    codec_transcript: str | None = None
+    """The judge on the teacher's recording after the codec has encoded and decoded it; None where it was not asked."""
 
 
 @dataclass(frozen=True)

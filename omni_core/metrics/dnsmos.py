@@ -3,7 +3,7 @@
 Reddy et al. 2022, "DNSMOS P.835: A Non-Intrusive Perceptual Objective Speech Quality Metric to Evaluate Noise
 Suppressors"; sig_bak_ovr.onnx inside the package speechmos 0.0.1.1 (MIT), with its polynomial calibration. Made for
 noisy recordings: it tells background noise from damage of the voice. On clean synthetic speech it is nearly blind
-(most codecs score as the original): read distill_mos there.
+(most codecs score as the original): do not read it there, read distill_mos.
 
 Not in the default settings: 0.4 s of one core a clip, and speechmos pulls librosa and numba. Its network needs neither:
 `pip install --no-deps speechmos` and add "dnsmos" to evaluate.metrics.

@@ -3,6 +3,7 @@
     own_speech_wer   judge on the model's voice       against what the model wrote     does it say what it means?
     question_wer     the model's ear                  against the question's text      does it hear what was said?
     teacher_wer      judge on the teacher's voice     against the answer's text        floor: the judge's own errors
+    codec_wer        judge on it through the codec    against the answer's text        what the codec loses
 
 Errors are substitutions + deletions + insertions of the best alignment (Levenshtein), summed over the corpus and
 divided by the sum of reference words (Morris et al. 2004, "From WER and RIL to MER and WIL"). Words are normalised by
@@ -30,6 +31,8 @@ class WordErrorRate:
                "question_errors", "question_words"),
         Figure("teacher_wer", "fraction", "lower", "the judge's own errors, on the teacher's recordings",
                "teacher_errors", "teacher_words"),
+        Figure("codec_wer", "fraction", "lower", "the judge on the teacher's recordings after the codec's round trip",
+               "codec_errors", "codec_words"),
     )  # fmt: skip
 
     def __init__(self, pack: LanguagePack):
@@ -40,7 +43,9 @@ class WordErrorRate:
         own = [self._count(turn.spoken_text, turn.transcript) for turn in turns]
         question = [self._count(turn.question_text, turn.heard_text) for turn in turns]
         teacher = [self._count(turn.reference_text, turn.teacher_transcript) for turn in turns]
+        codec = [self._count(turn.reference_text, turn.codec_transcript) for turn in turns]
         return {
+            "codec_errors": [e for e, _ in codec], "codec_words": [w for _, w in codec],
             "errors": [e for e, _ in own], "reference_words": [w for _, w in own],
             "question_errors": [e for e, _ in question], "question_words": [w for _, w in question],
             "teacher_errors": [e for e, _ in teacher], "teacher_words": [w for _, w in teacher],

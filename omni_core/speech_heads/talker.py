@@ -105,6 +105,8 @@ class Talker(nn.Module):
             pad_token_id=None, bos_token_id=None, eos_token_id=None,
         ))  # fmt: skip
         self.heads = nn.Linear(width, config.num_streams * config.codebook_size)
+        self.prosody_mean: Tensor
+        self.prosody_std: Tensor
         self.register_buffer("prosody_mean", torch.zeros(2))
         self.register_buffer("prosody_std", torch.ones(2))
         nn.init.normal_(self.codes.weight, std=0.3 / math.sqrt(config.num_streams))
@@ -119,6 +121,7 @@ class Talker(nn.Module):
 
     def normalised_prosody(self, c: Conditioning) -> Tensor:
         """Measured pitch and energy -> (batch, phonemes, 3): voiced or not, pitch, energy, in the voice's own units."""
+        assert c.log_f0 is not None and c.energy is not None, "measured prosody is known in training only"
         voiced = (c.log_f0 > 0).float()
         f0 = (c.log_f0 - self.prosody_mean[0]) / self.prosody_std[0] * voiced
         return torch.stack([voiced, f0, (c.energy - self.prosody_mean[1]) / self.prosody_std[1]], -1)
@@ -145,8 +148,11 @@ class Talker(nn.Module):
         padded = F.pad(conditions, (0, 0, 0, previous.shape[2] - conditions.shape[1]))
         return padded + self.codes(previous + offsets).sum(1)
 
-    def losses(self, c: Conditioning, codes: Tensor, frame_counts: Tensor, code_dropout: float = 0.0) -> dict[str, Tensor]:
+    def losses(
+        self, c: Conditioning, codes: Tensor, frame_counts: Tensor, code_dropout: float = 0.0
+    ) -> dict[str, Tensor]:
         """Teacher forcing: codes (batch, num_streams, frames) -> cross-entropy of codes and the variance losses."""
+        assert c.durations is not None, "durations are known in training"
         encoded = self.encode(c)
         prosody = self.normalised_prosody(c)
         frames = codes.shape[2]
@@ -166,6 +172,7 @@ class Talker(nn.Module):
         return {"codes": code_loss, **self._variance_losses(encoded, prosody, c)}
 
     def _variance_losses(self, encoded: Tensor, prosody: Tensor, c: Conditioning) -> dict[str, Tensor]:
+        assert c.durations is not None, "durations are known in training"
         predicted = self.variance(encoded, c.mask)
         count = c.mask.sum()
         squared = (predicted[..., 0] - c.durations.clamp(min=1).log()).square() * c.mask

@@ -1,4 +1,4 @@
-"""dynamic_int8: int8 linear layers in torch (per-tensor activations found on the fly); for classes that ONNX does not know.
+"""dynamic_int8: int8 linear layers in torch (a scale a row, activations' scale found on the fly); for classes that ONNX does not know.
 
 Measured on a Qwen2-0.5B shape, 2 cores: 13 tokens/s against 4 in float32; onnx_int8 reaches 34 and loses less.
 """
@@ -24,4 +24,5 @@ def quantize(lm: CausalLanguageModel, folder: Path) -> None:
 def load(folder: Path, threads: int) -> TorchLanguageModel:
     """Read and quantize every linear layer."""
     served = none.load(folder, threads)
-    return TorchLanguageModel(torch.ao.quantization.quantize_dynamic(served.model, {nn.Linear}, torch.qint8))
+    each_row = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
+    return TorchLanguageModel(torch.ao.quantization.quantize_dynamic(served.model, each_row))

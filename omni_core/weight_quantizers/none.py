@@ -31,7 +31,7 @@ class TorchLanguageModel:
             inputs_embeds=inputs, past_key_values=self.cache, use_cache=True, position_ids=positions
         ).last_hidden_state
         self.position += inputs.shape[1]
-        return self.model.get_output_embeddings()(hidden[0, -1]).numpy(), hidden[0].numpy()
+        return self.model.get_output_embeddings()(hidden[:, -1])[0].numpy(), hidden[0].numpy()
 
 
 def quantize(lm: CausalLanguageModel, folder: Path) -> None:

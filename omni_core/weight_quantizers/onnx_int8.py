@@ -35,7 +35,9 @@ class OnnxLanguageModel:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # torch shares these cores
         self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         layers = sum(i.name.startswith("past_key_values") for i in self.session.get_inputs()) // 2
-        places = [f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")]  # the graph lists keys first
+        places = [
+            f"{layer}.{part}" for layer in range(layers) for part in ("key", "value")
+        ]  # the graph lists keys first
         self.past_names = [f"past_key_values.{place}" for place in places]
         self.present_names = [f"present.{place}" for place in places]
         self.position_input = any(i.name == "position_ids" for i in self.session.get_inputs())
@@ -47,7 +49,11 @@ class OnnxLanguageModel:
 
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         end = self.position + len(embeddings)
-        feed = {"inputs_embeds": embeddings[None].astype(np.float32), "attention_mask": np.ones((1, end), np.int64), **self.past}
+        feed = {
+            "inputs_embeds": embeddings[None].astype(np.float32),
+            "attention_mask": np.ones((1, end), np.int64),
+            **self.past,
+        }
         if self.position_input:
             feed["position_ids"] = np.arange(self.position, end, dtype=np.int64)[None]
         logits, hidden, *present = self.session.run(["logits", "hidden_states", *self.present_names], feed)
@@ -64,7 +70,9 @@ def quantize(lm: CausalLanguageModel, folder: Path) -> None:
                           capture_output=True, text=True)  # fmt: skip
     if done.returncode or not (folder / "model.onnx").exists():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ComponentError(f"onnxruntime's model builder cannot convert {type(lm.model).__name__}: {last}; set quantize.weight_quantizer to dynamic_int8")
+        raise ComponentError(
+            f"onnxruntime's model builder cannot convert {type(lm.model).__name__}: {last}; set quantize.weight_quantizer to dynamic_int8"
+        )
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():
             path.rmdir()

@@ -107,6 +107,6 @@ def settings(folder: Path, **changes) -> RetrainSettings:
         "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_in_report": 2,
                      "judge": str(REPOSITORY / "var" / "weights" / "whisper_tiny_en")},
         "compare": {"replicates": 200, "gates": {
-            "max_own_speech_wer": 2.0, "min_answer_accuracy": 0.0, "min_distill_mos": 1.0}},
+            "max_own_speech_wer": 100.0, "min_answer_accuracy": 0.0, "min_distill_mos": 1.0}},
     }  # fmt: skip
     return RetrainSettings(**(groups | changes))

@@ -55,8 +55,11 @@ def test_alignment_learns_a_tiny_language():
         loss.backward()
         optimizer.step()
     adapter.eval()
-    right = sum(adapter.hear(f) == [adapter.config.tokens[i] for i in t] for f, t in zip(features, texts, strict=True)
-                if len(set(zip(t.tolist(), t.tolist()[1:], strict=False))) == 2 and t[0] != t[1] != t[2])
+    right = sum(
+        adapter.hear(f) == [adapter.config.tokens[i] for i in t]
+        for f, t in zip(features, texts, strict=True)
+        if len(set(zip(t.tolist(), t.tolist()[1:], strict=False))) == 2 and t[0] != t[1] != t[2]
+    )
     assert right >= sum(t[0] != t[1] != t[2] for t in texts) - 1
 
 

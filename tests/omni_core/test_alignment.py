@@ -27,7 +27,9 @@ def best_path_by_trying_all(log_probs, targets):
 @given(st.integers(1, 6), st.lists(st.integers(1, 2), min_size=1, max_size=3), st.integers(0, 10_000))
 def test_forced_align_finds_the_most_probable_path(frames, targets, seed):
     log_probs = torch.randn(frames, 3, generator=torch.Generator().manual_seed(seed)).log_softmax(-1)
-    path = forced_align(log_probs[None], torch.tensor([targets]), torch.tensor([frames]), torch.tensor([len(targets)]))[0]
+    path = forced_align(log_probs[None], torch.tensor([targets]), torch.tensor([frames]), torch.tensor([len(targets)]))[
+        0
+    ]
     expected, score = best_path_by_trying_all(log_probs, targets)
     if expected is None:
         assert (path == -1).all()
@@ -69,7 +71,9 @@ def test_fitting_finds_where_made_up_sounds_change():
         inner = torch.randperm(3, generator=generator) + 1
         spans = [6, *(2 * torch.randint(3, 9, (3,), generator=generator)).tolist(), 6]
         labels = [0, *inner.tolist(), 0]
-        mel = torch.cat([spectra[label][:, None].expand(-1, span) for label, span in zip(labels, spans, strict=True)], 1)
+        mel = torch.cat(
+            [spectra[label][:, None].expand(-1, span) for label, span in zip(labels, spans, strict=True)], 1
+        )
         mel = mel - (8.0 * (torch.repeat_interleave(torch.tensor(labels), torch.tensor(spans)) == 0))
         mels.append(mel + 0.3 * torch.randn(mel.shape, generator=generator))
         targets.append(torch.tensor(labels))

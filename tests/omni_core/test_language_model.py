@@ -44,7 +44,8 @@ def test_a_template_without_a_system_role_gets_it_in_the_first_question(lm):
 
     picky = copy.deepcopy(lm.tokenizer)
     picky.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + tiny.CHAT
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+        + tiny.CHAT
     )
     assert "Be brief.\n" in picky.decode(chat_format(picky, "Be brief.").prefix)
 
@@ -67,7 +68,10 @@ def test_a_folder_without_a_model_is_one_sentence(tmp_path):
 def test_tokens_fall_to_the_words_that_hold_them(lm, text):
     ids = lm.tokens(text)
     owners = words_of_tokens(lm.tokenizer, ids)
-    words = [lm.tokenizer.decode([i for i, o in zip(ids, owners, strict=True) if o == w]).strip() for w in range(max(owners) + 1)]
+    words = [
+        lm.tokenizer.decode([i for i, o in zip(ids, owners, strict=True) if o == w]).strip()
+        for w in range(max(owners) + 1)
+    ]
     assert [w for w in words if w] == text.split()
 
 

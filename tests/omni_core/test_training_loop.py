@@ -30,7 +30,9 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path):
     with pytest.raises(Killed):
         train(tmp_path / "cut", kill_at=8)
     resumed, curve = train(tmp_path / "cut")
-    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    )
     assert [tuple(row) for row in curve.rows] == whole_curve.rows
 
 

@@ -32,8 +32,8 @@ def test_where_the_home_is_does_not_count():
 
 
 def test_settings_count_by_value():
-    assert key(codec=CodecSettings()) == key(codec=CodecSettings(patch_frames=4))
-    assert key(codec=CodecSettings()) != key(codec=CodecSettings(patch_frames=6))
+    assert key(codec=CodecSettings(patch_frames=4)) == key(codec=CodecSettings(patch_frames=4))
+    assert key(codec=CodecSettings(patch_frames=4)) != key(codec=CodecSettings(patch_frames=6))
 
 
 def test_an_artifact_counts_by_its_digest():
@@ -61,6 +61,11 @@ def test_the_code_of_the_chosen_member_counts(monkeypatch):
     monkeypatch.setattr(caching, "code_digest", lambda *modules: seen.append(modules) or "digest")
     key(encoder=EncoderSettings(name="log_mel", weights=""), codec=CodecSettings())
     assert seen == [(*MODULES, "omni_core.codecs.mel_rvq", "omni_core.encoders.log_mel")]
+
+
+def test_a_long_text_is_a_text(tmp_path):
+    assert key(x="a" * 5000) != key(x="b" * 5000)
+    assert key(x="nul\0") == key(x="nul\0")
 
 
 def test_bundled_weights_count_by_the_hashes_written_down():
@@ -135,6 +140,12 @@ def test_a_record_whose_artifact_is_no_longer_whole_is_not_trusted(home, harm):
     assert file.read_text() == str(value)
     weighing(value, home)
     assert cached() == [True]
+
+
+def test_a_key_that_cannot_be_computed_stops_the_stage(home, monkeypatch):
+    monkeypatch.setattr(caching, "content_key", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        weighing(31, home)
 
 
 def test_one_more_shard_computes_that_shard_alone(home):

@@ -1,6 +1,7 @@
 import pytest
 
 from data_contracts.compare import Verdict
+from data_contracts.components import CodecSettings
 from data_contracts.retrain import RetrainSettings
 from data_contracts.train import Checkpoint
 from tasks import tracking
@@ -42,7 +43,7 @@ def test_a_flow_run_is_one_mlflow_run_with_settings_curves_and_lineage(around):
     tracking.log_stage(around, "train speak", made)
     client, run_id = tracking.connect(around.home), tracking.run_of(around)
     data = client.get_run(run_id).data
-    assert data.params["components.codec.patch_frames"] == "4"
+    assert data.params["components.codec.patch_frames"] == str(CodecSettings().patch_frames)
     assert data.tags["lineage.train speak"] == f"checkpoint/{made.digest}"
     assert data.metrics["train_speak/loss.last"] == 0.25
     history = client.get_metric_history(run_id, "train_speak/loss")

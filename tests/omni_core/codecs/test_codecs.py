@@ -68,4 +68,6 @@ def test_kmeans_finds_three_heaps():
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     points = torch.cat([c + 0.1 * torch.randn(50, 2, generator=generator) for c in centres])
     found = mel_rvq.kmeans(points, 3, 20, generator)
-    assert torch.cdist(centres, found).min(1).values.max() < 0.2 or len(torch.unique(mel_rvq.nearest(points, found))) == 3
+    assert (
+        torch.cdist(centres, found).min(1).values.max() < 0.2 or len(torch.unique(mel_rvq.nearest(points, found))) == 3
+    )

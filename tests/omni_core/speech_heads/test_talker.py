@@ -14,8 +14,12 @@ def answer(durations=(4, 6, 8, 2), seed=0):
     generator = torch.Generator().manual_seed(seed)
     n = len(durations)
     return Conditioning(
-        torch.randint(21, (1, n), generator=generator), torch.randn(1, n, 6, generator=generator), torch.ones(1, n),
-        torch.tensor([durations]), 5 + torch.rand(1, n, generator=generator), -3 + torch.rand(1, n, generator=generator),
+        torch.randint(21, (1, n), generator=generator),
+        torch.randn(1, n, 6, generator=generator),
+        torch.ones(1, n),
+        torch.tensor([durations]),
+        5 + torch.rand(1, n, generator=generator),
+        -3 + torch.rand(1, n, generator=generator),
     )
 
 
@@ -40,7 +44,9 @@ def test_stepping_gives_what_teacher_forcing_predicts():
 @torch.no_grad()
 def test_padding_a_batch_changes_no_conditions():
     talker, c = small_talker(), answer()
-    wide = Conditioning(*(torch.nn.functional.pad(v, (0, 0, 0, 3) if v.dim() == 3 else (0, 3)) for v in vars(c).values()))
+    wide = Conditioning(
+        *(torch.nn.functional.pad(v, (0, 0, 0, 3) if v.dim() == 3 else (0, 3)) for v in vars(c).values())
+    )
     alone = talker.frame_conditions(talker.encode(c), talker.normalised_prosody(c), c.durations)
     padded = talker.frame_conditions(talker.encode(wide), talker.normalised_prosody(wide), wide.durations)
     assert torch.allclose(alone, padded, atol=1e-5)

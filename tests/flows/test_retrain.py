@@ -1,0 +1,91 @@
+"""The whole journey at a size of seconds, in the real house: Prefect, MLflow, judge and all. About a minute, once."""
+
+import base64
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
+tiny = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tiny)
+
+NEVER_CACHED = {"current champion", "promote"}
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, prefect_server):
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture(scope="module")
+def first(folder):
+    """Settings and outcome of a first run."""
+    from flows.retrain import retrain
+
+    settings = tiny.settings(folder)
+    return settings, retrain(settings)
+
+
+def ran(settings) -> set[str]:
+    """Stages that a run with these settings really computes."""
+    from flows.retrain import retrain
+    from tasks.stage import latest_journal
+
+    retrain(settings)
+    return {stage.name for stage in latest_journal() if not stage.was_cached} - NEVER_CACHED
+
+
+def test_a_first_model_that_passes_the_gates_is_the_champion(first):
+    settings, outcome = first
+    assert outcome.verdict.facts["decision"] == "PROMOTE"
+    assert outcome.promotion.facts["promoted"] and outcome.promotion.facts["version"] == "1"
+
+
+def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
+    from omni_core.audio import decode, encode_wav
+    from omni_core.teacher import load_voice
+    from tasks.tracking import load_version
+
+    settings, _ = first
+    voice = load_voice("hibari")
+    question = base64.b64encode(encode_wav(voice.speak("Turn on light 4 in the hall."), voice.sample_rate_hz)).decode()
+    answers = load_version(settings.home, settings.promote.registered_model, "@champion").predict({"audio": [question]})
+    waveform, sample_rate_hz = decode(base64.b64decode(answers["audio"][0]))
+    assert len(waveform) > 0 and sample_rate_hz == answers["sample_rate_hz"][0] and answers["text"][0].strip()
+
+
+def test_mlflow_holds_settings_curves_lineage_and_the_report(first):
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, outcome = first
+    client = connect(settings.home)
+    (run,) = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params["components.codec.codebook_size"] == "16"
+    assert run.data.tags["lineage.quantize"].startswith("model/")
+    assert len(client.get_metric_history(run.info.run_id, "train_speak/speak_loss")) == settings.train.speak.steps
+    assert "report/report.html" in [item.path for item in client.list_artifacts(run.info.run_id, "report")]
+
+
+def test_nothing_changed_nothing_is_computed(first):
+    settings, _ = first
+    assert ran(settings) == set()
+
+
+def test_a_swapped_codec_recomputes_only_what_depends_on_it(first):
+    settings, _ = first
+    codec = settings.components.codec.model_copy(update={"patch_frames": 6})
+    swapped = settings.model_copy(update={"components": settings.components.model_copy(update={"codec": codec})})
+    assert ran(swapped) == {"fit codec", "speech targets", "train speak", "quantize", "benchmark", "evaluate",
+                            "compare", "report"}  # fmt: skip
+
+
+def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
+    from data_contracts.errors import SourceError
+    from flows.retrain import retrain
+
+    settings, _ = first
+    gone = settings.ingest.model_copy(update={"sources": (str(tmp_path / "gone"),)})
+    with pytest.raises(SourceError, match="gone' is not a folder"):
+        retrain(settings.model_copy(update={"ingest": gone}))

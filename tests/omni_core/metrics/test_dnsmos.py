@@ -1,0 +1,26 @@
+"""DNSMOS runs from speechmos' file alone and hears background noise."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from data_contracts.errors import ComponentError
+from omni_core import components
+from omni_core.audio import decode
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("speechmos"), reason="speechmos is not installed")
+def test_noise_lowers_the_background_score(spoken):
+    metric = components.load("metrics", "dnsmos", components.load("languages", "en"), 1)
+    waveform, rate = decode(spoken["The kitchen lights are now on."])
+    noisy = waveform + np.random.default_rng(0).normal(0, 0.03, len(waveform)).astype(np.float32)
+    clean_scores, noisy_scores = metric.mos(waveform, rate), metric.mos(noisy, rate)
+    assert clean_scores.shape == (3,) and (1 <= clean_scores).all() and (clean_scores <= 5).all()
+    assert noisy_scores[1] < clean_scores[1] - 0.5
+
+
+def test_without_speechmos_the_mend_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ComponentError, match="pip install --no-deps speechmos"):
+        components.load("metrics", "dnsmos", None, 1)
