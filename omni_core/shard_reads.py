@@ -1,8 +1,8 @@
 """A manifest enters, the part of it that one stage reads leaves: what stays the same when more data is added.
 
-    voice_shards     the shards of speech in the assistant's own voice
-    fit_shards       the first answer shards, to which codec and aligner are fitted
-    first_questions  the question that first asked for each answer of a shard
+voice_shards     the shards of speech in the assistant's own voice
+fit_shards       the first answer shards, to which codec and aligner are fitted
+first_questions  the question that first asked for each answer of a shard
 """
 
 from __future__ import annotations

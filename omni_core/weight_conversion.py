@@ -37,7 +37,9 @@ def _store_in_float16(folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(folder / "model.safetensors")
-    save_file({name: t.to(torch.float16) for name, t in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: t.to(torch.float16) for name, t in tensors.items()}, folder / "model.safetensors", {"format": "pt"}
+    )
 
 
 # ---------------------------------------------------------------- GGUF
@@ -164,7 +166,9 @@ def ctranslate2_whisper(source: Path, target: Path) -> None:
     ids = {t["content"]: t["id"] for t in json.loads((source / "tokenizer.json").read_text())["added_tokens"]}
     source_config = json.loads((source / "config.json").read_text())
     config = WhisperConfig(
-        **_whisper_shape(variables), **_whisper_special_ids(ids), dtype="float32",
+        **_whisper_shape(variables),
+        **_whisper_special_ids(ids),
+        dtype="float32",
         begin_suppress_tokens=source_config["suppress_ids_begin"],
     )
     model = WhisperForConditionalGeneration(config)
@@ -179,13 +183,25 @@ def ctranslate2_whisper(source: Path, target: Path) -> None:
 
 
 def _whisper_shape(variables: dict[str, Any]) -> dict[str, int]:
-    layers = {side: len({n.split("/")[1] for n in variables if n.startswith(f"{side}/layer_") and "layer_norm" not in n.split("/")[1]})
-              for side in ("encoder", "decoder")}
+    layers = {
+        side: len(
+            {
+                n.split("/")[1]
+                for n in variables
+                if n.startswith(f"{side}/layer_") and "layer_norm" not in n.split("/")[1]
+            }
+        )
+        for side in ("encoder", "decoder")
+    }
     vocab_size, width = variables["decoder/embeddings/weight"].shape
     return {
-        "vocab_size": vocab_size, "d_model": width, "num_mel_bins": variables["encoder/conv1/weight"].shape[1],
-        "encoder_layers": layers["encoder"], "decoder_layers": layers["decoder"],
-        "encoder_attention_heads": int(variables["encoder/num_heads"]), "decoder_attention_heads": int(variables["decoder/num_heads"]),
+        "vocab_size": vocab_size,
+        "d_model": width,
+        "num_mel_bins": variables["encoder/conv1/weight"].shape[1],
+        "encoder_layers": layers["encoder"],
+        "decoder_layers": layers["decoder"],
+        "encoder_attention_heads": int(variables["encoder/num_heads"]),
+        "decoder_attention_heads": int(variables["decoder/num_heads"]),
         "encoder_ffn_dim": variables["encoder/layer_0/ffn/linear_0/weight"].shape[0],
         "decoder_ffn_dim": variables["decoder/layer_0/ffn/linear_0/weight"].shape[0],
         "max_source_positions": variables["encoder/position_encodings/encodings"].shape[0],
@@ -195,7 +211,12 @@ def _whisper_shape(variables: dict[str, Any]) -> dict[str, int]:
 
 def _whisper_special_ids(ids: dict[str, int]) -> dict[str, int]:
     end = ids["<|endoftext|>"]
-    return {"bos_token_id": end, "eos_token_id": end, "pad_token_id": end, "decoder_start_token_id": ids["<|startoftranscript|>"]}
+    return {
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "decoder_start_token_id": ids["<|startoftranscript|>"],
+    }
 
 
 def _whisper_generation(source: dict[str, Any], ids: dict[str, int], config: Any) -> dict[str, Any]:
@@ -203,23 +224,39 @@ def _whisper_generation(source: dict[str, Any], ids: dict[str, int], config: Any
     multilingual = config.vocab_size >= 51865
     languages = {name: i for name, i in ids.items() if re.fullmatch(r"<\|[a-z]{2,3}\|>", name)}
     settings = _whisper_special_ids(ids) | {
-        "max_length": config.max_target_positions, "is_multilingual": multilingual, "return_timestamps": False,
-        "no_timestamps_token_id": ids["<|notimestamps|>"], "prev_sot_token_id": ids["<|startofprev|>"],
-        "suppress_tokens": source["suppress_ids"], "begin_suppress_tokens": source["suppress_ids_begin"],
+        "max_length": config.max_target_positions,
+        "is_multilingual": multilingual,
+        "return_timestamps": False,
+        "no_timestamps_token_id": ids["<|notimestamps|>"],
+        "prev_sot_token_id": ids["<|startofprev|>"],
+        "suppress_tokens": source["suppress_ids"],
+        "begin_suppress_tokens": source["suppress_ids_begin"],
         "alignment_heads": source["alignment_heads"],
     }
     if multilingual:
-        settings |= {"lang_to_id": languages, "task_to_id": {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]}}
+        settings |= {
+            "lang_to_id": languages,
+            "task_to_id": {"transcribe": ids["<|transcribe|>"], "translate": ids["<|translate|>"]},
+        }
     return settings
 
 
 def _write_whisper_tokenizer(source: Path, target: Path) -> None:
     (target / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
     end = "<|endoftext|>"
-    _write_json(target / "tokenizer_config.json", {
-        "tokenizer_class": "WhisperTokenizer", "processor_class": "WhisperProcessor", "model_max_length": 1024,
-        "bos_token": end, "eos_token": end, "unk_token": end, "pad_token": end, "clean_up_tokenization_spaces": False,
-    })
+    _write_json(
+        target / "tokenizer_config.json",
+        {
+            "tokenizer_class": "WhisperTokenizer",
+            "processor_class": "WhisperProcessor",
+            "model_max_length": 1024,
+            "bos_token": end,
+            "eos_token": end,
+            "unk_token": end,
+            "pad_token": end,
+            "clean_up_tokenization_spaces": False,
+        },
+    )
 
 
 # ---------------------------------------------------------------- HiFi-GAN
@@ -241,6 +278,19 @@ def hifigan_generator(source: Path, target: Path) -> None:
         folded[name.removesuffix("_g")] = torch._weight_norm(v, state[name], 0)
     save_file({name: tensor.contiguous() for name, tensor in folded.items()}, target / "generator.safetensors")
     config = json.loads((source / "config.json").read_text())
-    keep = ("resblock", "upsample_rates", "upsample_kernel_sizes", "upsample_initial_channel", "resblock_kernel_sizes",
-            "resblock_dilation_sizes", "num_mels", "n_fft", "hop_size", "win_size", "sampling_rate", "fmin", "fmax")
+    keep = (
+        "resblock",
+        "upsample_rates",
+        "upsample_kernel_sizes",
+        "upsample_initial_channel",
+        "resblock_kernel_sizes",
+        "resblock_dilation_sizes",
+        "num_mels",
+        "n_fft",
+        "hop_size",
+        "win_size",
+        "sampling_rate",
+        "fmin",
+        "fmax",
+    )
     _write_json(target / "config.json", {name: config[name] for name in keep})

@@ -11,8 +11,11 @@ from tasks.stage import stage
 
 @stage("omni_core.compare")
 def compare(
-    challenger: EvaluationReport, champion: EvaluationReport | None, latency: LatencyReport,
-    settings: CompareSettings, home: str,
+    challenger: EvaluationReport,
+    champion: EvaluationReport | None,
+    latency: LatencyReport,
+    settings: CompareSettings,
+    home: str,
 ) -> Verdict:
     """Paired bootstrap against the champion, or absolute gates while there is none; see omni_core.compare."""
     from omni_core import compare as core

@@ -15,9 +15,9 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-def for_each(shards: list[str], task: Task[..., FeatureShard], **same: Any) -> list[FeatureShard]:
+def for_each(shards: list[str], task: Task[..., FeatureShard], *same: Any) -> list[FeatureShard]:
     """Run the task for every shard; the other arguments are the same for all."""
-    return task.map(shards, **{name: unmapped(value) for name, value in same.items()}).result()
+    return task.map(shards, *map(unmapped, same)).result()
 
 
 @stage("omni_core.features")
@@ -35,8 +35,13 @@ def encoder_features(
 
 @stage("omni_core.features", "omni_core.languages.*")
 def speech_targets(
-    shard: str, manifest: Manifest, codec: FittedCodec, codec_settings: CodecSettings, aligner: Aligner,
-    language: str, home: str,
+    shard: str,
+    manifest: Manifest,
+    codec: FittedCodec,
+    codec_settings: CodecSettings,
+    aligner: Aligner,
+    language: str,
+    home: str,
 ) -> FeatureShard:
     """Codes, phonemes, durations, pitch and energy of the answers of one shard."""
     from omni_core import features

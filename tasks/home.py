@@ -1,7 +1,7 @@
 """The setting `home` enters, the places below it leave: the artifact store (local or remote) and the local folder.
 
-    <home>/store       artifacts          <home>/weights   bundled weights
-    <home>/mlflow.db   tracking           <home>/prefect   Prefect's database and task results
+<home>/store       artifacts          <home>/weights   bundled weights
+<home>/mlflow.db   tracking           <home>/prefect   Prefect's database and task results
 """
 
 from __future__ import annotations

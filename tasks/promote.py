@@ -12,7 +12,7 @@ from data_contracts.compare import Verdict
 from data_contracts.errors import ArtifactError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.ingest import Manifest
-from data_contracts.promote import Promotion, PromoteSettings
+from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizedModel
 from tasks import tracking
 from tasks.home import store_of
@@ -44,8 +44,13 @@ def _model(digest: str, version: tracking.Version, settings: PromoteSettings, ho
 
 @stage(cached=False)
 def promote(
-    model: QuantizedModel, verdict: Verdict, evaluation: EvaluationReport, champion: QuantizedModel | None,
-    manifest: Manifest, settings: PromoteSettings, home: str,
+    model: QuantizedModel,
+    verdict: Verdict,
+    evaluation: EvaluationReport,
+    champion: QuantizedModel | None,
+    manifest: Manifest,
+    settings: PromoteSettings,
+    home: str,
 ) -> Promotion:
     """Register a winner, load it back, let it answer, then move the alias."""
     name, alias = settings.registered_model, settings.alias
@@ -56,7 +61,9 @@ def promote(
     if current and current.model == model.digest:
         return _write(True, current.number, "this model is the champion already", model, verdict, settings, home)
     tags = {
-        "model": model.digest, "evaluation": evaluation.digest, "verdict": verdict.digest,
+        "model": model.digest,
+        "evaluation": evaluation.digest,
+        "verdict": verdict.digest,
         "champion_before": champion.digest if champion else "",
     }
     around = flow_run(home) or tracking.FlowRun("by-hand", home)
@@ -76,13 +83,21 @@ def _probe(name: str, number: str, manifest: Manifest, home: str) -> None:
 
 
 def _write(
-    promoted: bool, number: str, reason: str, model: QuantizedModel, verdict: Verdict, settings: PromoteSettings,
+    promoted: bool,
+    number: str,
+    reason: str,
+    model: QuantizedModel,
+    verdict: Verdict,
+    settings: PromoteSettings,
     home: str,
 ) -> Promotion:
     store = store_of(home)
     facts = {
-        "registered_model": settings.registered_model, "version": number, "alias": settings.alias,
-        "promoted": promoted, "reason": reason,
+        "registered_model": settings.registered_model,
+        "version": number,
+        "alias": settings.alias,
+        "promoted": promoted,
+        "reason": reason,
     }
     with store.scratch(Promotion.kind) as folder:
         (folder / "promotion.json").write_text(json.dumps(facts | {"model": model.digest}, indent=1))

@@ -13,8 +13,13 @@ from tasks.stage import stage
 
 @stage("omni_core.quantize", "omni_core.languages.*")
 def quantize(
-    listen: Checkpoint, speak: Checkpoint, codec: FittedCodec, manifest: Manifest, components: ComponentsSettings,
-    settings: QuantizeSettings, home: str,
+    listen: Checkpoint,
+    speak: Checkpoint,
+    codec: FittedCodec,
+    manifest: Manifest,
+    components: ComponentsSettings,
+    settings: QuantizeSettings,
+    home: str,
 ) -> QuantizedModel:
     """One folder that omni_core.speech_to_speech loads; see omni_core.quantize."""
     from omni_core import quantize as core

@@ -1,7 +1,7 @@
 """A function that makes one artifact enters, a Prefect task leaves: cached by content, retried when that can help, tracked.
 
-    @stage("omni_core.quantize")
-    def quantize(model: ..., settings: QuantizeSettings, home: str) -> QuantizedModel: ...
+@stage("omni_core.quantize")
+def quantize(model: ..., settings: QuantizeSettings, home: str) -> QuantizedModel: ...
 """
 
 from __future__ import annotations
@@ -60,7 +60,11 @@ def stage(
     """Make a task of a function; the core `modules` belong to its cache key, and what `also` says of its inputs."""
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
-        caching = {"cache_policy": ByContent(modules=modules, also=also), "persist_result": True, "result_serializer": "json"}
+        caching = {
+            "cache_policy": ByContent(modules=modules, also=also),
+            "persist_result": True,
+            "result_serializer": "json",
+        }
         return task(
             name=function.__name__.replace("_", " "),
             retries=RETRIES,

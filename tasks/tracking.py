@@ -207,8 +207,22 @@ def _requirements() -> list[str]:
     """What serving needs, at the versions that are installed here."""
     from importlib.metadata import version
 
-    names = ("mlflow", "numpy", "onnxruntime", "pydantic", "pyarrow", "safetensors", "soundfile", "soxr", "torch",
-             "torchaudio", "transformers", "hibari-tts", "fsspec", "scipy")
+    names = (
+        "mlflow",
+        "numpy",
+        "onnxruntime",
+        "pydantic",
+        "pyarrow",
+        "safetensors",
+        "soundfile",
+        "soxr",
+        "torch",
+        "torchaudio",
+        "transformers",
+        "hibari-tts",
+        "fsspec",
+        "scipy",
+    )
     return [f"{name}=={version(name).split('+')[0]}" for name in names]
 
 
@@ -235,8 +249,14 @@ def restore_model(home: str, name: str, version: str) -> QuantizedModel:
     store = store_of(home)
     with store.scratch(QuantizedModel.kind) as folder:
         shutil.copytree(model_folder, folder, dirs_exist_ok=True)
-        made = store.commit(QuantizedModel, folder, facts=card.facts, settings=card.settings, licences=card.licences,
-                            code_digest=card.code_digest)
+        made = store.commit(
+            QuantizedModel,
+            folder,
+            facts=card.facts,
+            settings=card.settings,
+            licences=card.licences,
+            code_digest=card.code_digest,
+        )
     return made
 
 

@@ -13,8 +13,12 @@ from tasks.stage import stage
 
 @stage("omni_core.listen", "omni_core.train")
 def train_listen(
-    manifest: Manifest, questions: list[FeatureShard], encoder: EncoderSettings, language_model: LanguageModelSettings,
-    settings: ListenSettings, home: str,
+    manifest: Manifest,
+    questions: list[FeatureShard],
+    encoder: EncoderSettings,
+    language_model: LanguageModelSettings,
+    settings: ListenSettings,
+    home: str,
 ) -> Checkpoint:
     """The adapter learns to hand questions to the frozen language model."""
     from omni_core import train
@@ -27,8 +31,13 @@ def train_listen(
 
 @stage("omni_core.speak", "omni_core.train", "omni_core.languages.*")
 def train_speak(
-    targets: list[FeatureShard], states: list[FeatureShard], codec: FittedCodec, speech_head: SpeechHeadSettings,
-    language: str, settings: SpeakSettings, home: str,
+    targets: list[FeatureShard],
+    states: list[FeatureShard],
+    codec: FittedCodec,
+    speech_head: SpeechHeadSettings,
+    language: str,
+    settings: SpeakSettings,
+    home: str,
 ) -> Checkpoint:
     """The speech head learns to speak answers from phonemes and the language model's states."""
     from omni_core import train

@@ -14,8 +14,14 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 def omni(*words: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("PREFECT_HOME", None)
-    return subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=folder, env=environment,
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_help_answers_at_once():

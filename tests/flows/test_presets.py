@@ -13,9 +13,9 @@ def test_the_swap_changes_one_component_and_the_title():
     quickstart, swap = load_settings("quickstart").model_dump(), load_settings("quickstart_swap").model_dump()
     changed = [name for name in quickstart if quickstart[name] != swap[name]]
     assert changed == ["title", "components"]
-    assert [name for name in quickstart["components"] if quickstart["components"][name] != swap["components"][name]] == [
-        "codec"
-    ]
+    assert [
+        name for name in quickstart["components"] if quickstart["components"][name] != swap["components"][name]
+    ] == ["codec"]
 
 
 def test_an_override_sets_one_setting():
@@ -26,8 +26,14 @@ def test_an_override_sets_one_setting():
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("components.codec.patch_frames=99", r"components\.codec\.patch_frames: input should be less than or equal to 16"),
-        ("components.codec.name=mp3", r"components\.codec\.name: unknown member of codecs: 'mp3'; there are: .*mel_rvq"),
+        (
+            "components.codec.patch_frames=99",
+            r"components\.codec\.patch_frames: input should be less than or equal to 16",
+        ),
+        (
+            "components.codec.name=mp3",
+            r"components\.codec\.name: unknown member of codecs: 'mp3'; there are: .*mel_rvq",
+        ),
         ("components.codex.name=snac", r"components\.codex: there is no such setting"),
         ("patch_frames", r"--set takes name=value"),
         ("title.a=b", r"'title' is a value, not a group"),

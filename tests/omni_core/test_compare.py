@@ -57,7 +57,7 @@ def test_a_better_model_is_promoted_and_the_reasons_name_estimate_interval_n_and
 def test_a_worse_model_is_rejected_even_when_another_figure_is_better(judge_pair):
     facts = judge_pair(columns(accuracy=0.5, mos=4.5), columns(accuracy=0.95, mos=3.5))
     assert facts["decision"] == "REJECT"
-    assert any("answer_accuracy" in reason and "beyond the margin of 3.0 %" in reason for reason in facts["reasons"])
+    assert any("answer_accuracy" in reason and "beyond the margin of 3.0 points" in reason for reason in facts["reasons"])
 
 
 def test_noise_is_inconclusive_and_says_how_many_more_turns_would_tell(judge_pair):

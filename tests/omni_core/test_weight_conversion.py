@@ -9,8 +9,17 @@ import torch
 from omni_core import weight_conversion
 from omni_core.weight_conversion import read_ctranslate2
 
-SPECIAL = ("<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|translate|>", "<|transcribe|>", "<|startoflm|>",
-           "<|startofprev|>", "<|nocaptions|>", "<|notimestamps|>")
+SPECIAL = (
+    "<|endoftext|>",
+    "<|startoftranscript|>",
+    "<|en|>",
+    "<|translate|>",
+    "<|transcribe|>",
+    "<|startoflm|>",
+    "<|startofprev|>",
+    "<|nocaptions|>",
+    "<|notimestamps|>",
+)
 
 
 @pytest.fixture
@@ -18,10 +27,25 @@ def whisper():
     """A small Whisper with random weights that float16 holds exactly."""
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-    config = WhisperConfig(vocab_size=40, d_model=8, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
-                           decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=80,
-                           max_source_positions=20, max_target_positions=12, pad_token_id=30, bos_token_id=30,
-                           eos_token_id=30, decoder_start_token_id=31, suppress_tokens=None, begin_suppress_tokens=None)
+    config = WhisperConfig(
+        vocab_size=40,
+        d_model=8,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        decoder_ffn_dim=16,
+        num_mel_bins=80,
+        max_source_positions=20,
+        max_target_positions=12,
+        pad_token_id=30,
+        bos_token_id=30,
+        eos_token_id=30,
+        decoder_start_token_id=31,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
     torch.manual_seed(0)
     return WhisperForConditionalGeneration(config).half().float().eval()
 
@@ -29,8 +53,12 @@ def whisper():
 def write_ctranslate2(model, path):
     """The writer that our reader inverts: names and fusing as CTranslate2's converter has them."""
     state = model.state_dict()
-    variables = {"encoder/num_heads": np.int16(2), "decoder/num_heads": np.int16(2), "decoder/activation": np.int8(3),
-                 "decoder/embeddings/weight": state["model.decoder.embed_tokens.weight"]}
+    variables = {
+        "encoder/num_heads": np.int16(2),
+        "decoder/num_heads": np.int16(2),
+        "decoder/activation": np.int8(3),
+        "decoder/embeddings/weight": state["model.decoder.embed_tokens.weight"],
+    }
 
     def put(name, *tensors):
         variables[name] = torch.cat(tensors)
@@ -43,7 +71,10 @@ def write_ctranslate2(model, path):
             norms[f"{theirs}/self_attention/layer_norm"] = f"{ours}.self_attn_layer_norm"
             norms[f"{theirs}/ffn/layer_norm"] = f"{ours}.final_layer_norm"
             for kind in ("weight", "bias"):
-                attention = lambda part, ours=ours, kind=kind: state.get(f"{ours}.{part}.{kind}", torch.zeros(8))
+
+                def attention(part, ours=ours, kind=kind):
+                    return state.get(f"{ours}.{part}.{kind}", torch.zeros(8))
+
                 put(f"{theirs}/self_attention/linear_0/{kind}", *(attention(f"self_attn.{p}_proj") for p in "qkv"))
                 put(f"{theirs}/self_attention/linear_1/{kind}", attention("self_attn.out_proj"))
                 put(f"{theirs}/ffn/linear_0/{kind}", state[f"{ours}.fc1.{kind}"])
@@ -60,7 +91,10 @@ def write_ctranslate2(model, path):
     for conv in ("conv1", "conv2"):
         for kind in ("weight", "bias"):
             put(f"encoder/{conv}/{kind}", state[f"model.encoder.{conv}.{kind}"])
-    text = lambda name: struct.pack("<H", len(name) + 1) + name.encode() + b"\0"
+
+    def text(name):
+        return struct.pack("<H", len(name) + 1) + name.encode() + b"\0"
+
     data = struct.pack("<I", 6) + text("WhisperSpec") + struct.pack("<II", 3, len(variables))
     for name, value in sorted(variables.items()):
         array = value.numpy().astype(np.float16) if isinstance(value, torch.Tensor) else np.asarray(value)
@@ -76,17 +110,48 @@ def source(whisper, tmp_path):
     folder = tmp_path / "source"
     folder.mkdir()
     write_ctranslate2(whisper, folder / "model.bin")
-    added = [{"id": 30 + i, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
-              "normalized": False, "special": True} for i, content in enumerate(SPECIAL)]
+    added = [
+        {
+            "id": 30 + i,
+            "content": content,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for i, content in enumerate(SPECIAL)
+    ]
     vocabulary = {"a": 0, "b": 1} | {str(i): i for i in range(2, 30)}
-    model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-             "end_of_word_suffix": None, "fuse_unk": False, "vocab": vocabulary, "merges": []}
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "vocab": vocabulary,
+        "merges": [],
+    }
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    (folder / "tokenizer.json").write_text(json.dumps({
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
-        "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level, "model": model}))
-    (folder / "config.json").write_text(json.dumps(
-        {"suppress_ids": [2], "suppress_ids_begin": [3], "alignment_heads": [[1, 0]]}))
+    (folder / "tokenizer.json").write_text(
+        json.dumps(
+            {
+                "version": "1.0",
+                "truncation": None,
+                "padding": None,
+                "added_tokens": added,
+                "normalizer": None,
+                "pre_tokenizer": byte_level,
+                "post_processor": None,
+                "decoder": byte_level,
+                "model": model,
+            }
+        )
+    )
+    (folder / "config.json").write_text(
+        json.dumps({"suppress_ids": [2], "suppress_ids_begin": [3], "alignment_heads": [[1, 0]]})
+    )
     return folder
 
 
@@ -129,11 +194,27 @@ def test_folded_weight_norm_computes_the_same(tmp_path):
     layer = weight_norm(torch.nn.ConvTranspose1d(4, 2, 4))
     with torch.no_grad():
         layer.parametrizations.weight.original0.mul_(3)
-    weights = {"ups.0.weight_g": layer.parametrizations.weight.original0.detach(),
-               "ups.0.weight_v": layer.parametrizations.weight.original1.detach(), "ups.0.bias": layer.bias.detach()}
+    weights = {
+        "ups.0.weight_g": layer.parametrizations.weight.original0.detach(),
+        "ups.0.weight_v": layer.parametrizations.weight.original1.detach(),
+        "ups.0.bias": layer.bias.detach(),
+    }
     torch.save({"generator": weights}, tmp_path / "generator.pth.tar")
-    keys = ("resblock", "upsample_rates", "upsample_kernel_sizes", "upsample_initial_channel", "resblock_kernel_sizes",
-            "resblock_dilation_sizes", "num_mels", "n_fft", "hop_size", "win_size", "sampling_rate", "fmin", "fmax")
+    keys = (
+        "resblock",
+        "upsample_rates",
+        "upsample_kernel_sizes",
+        "upsample_initial_channel",
+        "resblock_kernel_sizes",
+        "resblock_dilation_sizes",
+        "num_mels",
+        "n_fft",
+        "hop_size",
+        "win_size",
+        "sampling_rate",
+        "fmin",
+        "fmax",
+    )
     (tmp_path / "config.json").write_text(json.dumps(dict.fromkeys(keys, 1)))
     target = tmp_path / "target"
     target.mkdir()
@@ -149,5 +230,5 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
             return (print, ("ran",))
 
     torch.save({"generator": Evil()}, tmp_path / "generator.pth.tar")
-    with pytest.raises(Exception, match="[Ww]eights.only|Unsupported"):
+    with pytest.raises(Exception, match=r"[Ww]eights.only|Unsupported"):
         weight_conversion.hifigan_generator(tmp_path, tmp_path)

@@ -82,4 +82,9 @@ def test_verdicts_are_artifacts_too(around):
         (folder / "verdict.json").write_text("{}")
         verdict = store.commit(Verdict, folder, facts={"decision": "PROMOTE", "reasons": ["all gates passed"]})
     tracking.log_stage(around, "compare", verdict)
-    assert tracking.connect(around.home).get_run(tracking.run_of(around)).data.tags["lineage.compare"].endswith(verdict.digest)
+    assert (
+        tracking.connect(around.home)
+        .get_run(tracking.run_of(around))
+        .data.tags["lineage.compare"]
+        .endswith(verdict.digest)
+    )

@@ -1,0 +1,111 @@
+"""Evaluation asks the sealed questions, counts what comes back, and stops rather than report a number that is none."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from data_contracts.errors import MetricError, SourceError
+from data_contracts.evaluate import EvaluateSettings, EvaluationReport
+from data_contracts.ingest import Manifest
+from omni_core.audio import decode
+from omni_core.evaluate import checked, score_model
+from omni_core.metrics.truncation import Truncation
+from omni_core.sealed_set import digest_of, sealed_turns
+
+SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_in_report=2, threads=1)
+
+
+@pytest.fixture
+def run(store, manifest, judge, tmp_path):
+    def score(model, settings=SETTINGS):
+        turns, language = sealed_turns(store, manifest, settings.max_turns)
+        facts = score_model(model, judge, turns, language, settings, tmp_path)
+        return facts, pq.read_table(tmp_path / "per_utterance.parquet").to_pylist()
+
+    return score
+
+
+def test_the_sealed_set_is_the_first_turns_by_id_with_both_sides_audio(store, manifest, pairs):
+    turns, language = sealed_turns(store, manifest, 5)
+    assert language == "en" and [turn.turn_id for turn in turns] == sorted(turn.turn_id for turn in turns)
+    assert turns[0].question_text == pairs[5][0] and turns[0].speaker == "voice-1"
+    assert len(turns[0].question) > 24_000 < len(turns[0].teacher)
+    assert digest_of(turns) == digest_of(sealed_turns(store, manifest, 5)[0]) != digest_of(turns[:4])
+
+
+def test_a_perfect_model_has_no_errors_but_the_judges(run, parrot, tmp_path):
+    facts, rows = run(parrot())
+    metrics = facts["metrics"]
+    assert metrics["answer_accuracy"]["value"] == 1 and metrics["question_wer"]["value"] == 0
+    assert metrics["own_speech_wer"]["value"] <= 0.1 and metrics["own_speech_wer"]["count"] == 5
+    assert metrics["distill_mos"]["count"] == metrics["teacher_wer"]["count"] == 2
+    assert metrics["distill_mos_gap"]["value"] == pytest.approx(0, abs=1e-6)  # it speaks with the teacher's own recordings
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert rows[0]["time_to_first_audio_ms"] == 200 and rows[0]["real_time_factor"] == pytest.approx(0.5 / rows[0]["duration_s"])
+
+
+def test_mistakes_are_counted_where_they_were_made(run, parrot, pairs, spoken):
+    question, answer, _ = pairs[1]  # five plus four
+    said_otherwise = decode(spoken[pairs[2][1]])[0]
+    facts, rows = run(parrot({question: (answer, said_otherwise), pairs[4][0]: ("The lights are purple.", np.zeros(0, np.float32))}))
+    by_question = {row["question_text"]: row for row in rows}
+    assert by_question[question]["correct"] == 1 and by_question[question]["spoken_correct"] == 0
+    assert by_question[question]["errors"] >= 4
+    silent = by_question[pairs[4][0]]
+    assert (silent["correct"], silent["silent"], silent["transcript"], silent["real_time_factor"]) == (0, 1, "", None)
+    assert silent["errors"] == silent["reference_words"] == 4
+    assert facts["metrics"]["answer_accuracy"]["value"] == 0.8
+
+
+def test_clips_of_the_first_turns_and_of_the_worst_are_kept_and_audible(run, parrot, pairs, tmp_path):
+    _, rows = run(parrot({pairs[1][0]: ("something else entirely", decode_silence())}))
+    kept = {row["question_text"]: row["clip"] for row in rows if row["clip"]}
+    assert set(kept) == {pairs[5][0], pairs[4][0], pairs[1][0]}
+    for name in kept.values():
+        for what in ("question", "answer", "teacher"):
+            waveform, rate = decode(tmp_path / "clips" / f"{name}-{what}.ogg")
+            assert rate == 24_000 and len(waveform) > 10_000
+
+
+def decode_silence():
+    return np.zeros(24_000, np.float32)
+
+
+def test_a_spoken_answer_with_samples_that_are_no_numbers_names_its_turn(run, parrot, pairs):
+    with pytest.raises(MetricError, match="turn 8f-lights/1 holds samples that are not numbers"):
+        run(parrot({pairs[1][0]: ("nine", np.array([0.0, np.nan], np.float32))}))
+
+
+def test_a_score_that_is_no_number_names_metric_and_turn(monkeypatch, parrot, store, manifest):
+    class Turn:
+        turn_id = "turn-7"
+
+    monkeypatch.setattr(Truncation, "score", lambda self, turns: {"silent": [float("inf")]})
+    with pytest.raises(MetricError, match="silent of turn turn-7 is inf"):
+        checked(Truncation(), [Turn()])
+
+
+def test_no_test_turn_is_refused(store):
+    import pyarrow as pa
+
+    from data_contracts.ingest import TURN
+
+    with store.scratch(Manifest.kind) as folder:
+        pq.write_table(pa.Table.from_pylist([], schema=TURN), folder / "turns.parquet")
+        empty = store.commit(Manifest, folder)
+    with pytest.raises(SourceError, match="no test turn to evaluate on"):
+        sealed_turns(store, empty, 5)
+
+
+def test_a_report_in_the_store_can_be_compared_with_itself(store, manifest, judge, parrot, make_latency):
+    from data_contracts.compare import CompareSettings
+    from omni_core.compare import compare
+
+    turns, language = sealed_turns(store, manifest, 5)
+    with store.scratch(EvaluationReport.kind) as folder:
+        facts = score_model(parrot(), judge, turns, language, SETTINGS, folder)
+        report = store.commit(EvaluationReport, folder, settings=SETTINGS.model_dump(mode="json"), facts=facts)
+    verdict = compare(store, report, report, make_latency(), CompareSettings(replicates=200))
+    assert verdict.facts["decision"] == "INCONCLUSIVE" and verdict.inputs["challenger"] == report.digest
