@@ -11,7 +11,7 @@ from data_contracts.components import ComponentsSettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.features import FeaturesSettings
 from data_contracts.ingest import IngestSettings
-from data_contracts.promote import Promotion, PromoteSettings
+from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizeSettings
 from data_contracts.report import Report
 from data_contracts.train import TrainSettings

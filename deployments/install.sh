@@ -52,7 +52,7 @@ install_torch() {
 install_lock() {  # one line that counts, instead of a thousand
     local total count=0 line
     total=$(grep -c '^[a-z]' "$here/requirements.lock")
-    pip install --no-deps --no-compile --require-hashes --requirement "$here/requirements.lock" 2>&1 |
+    pip install --progress-bar off --no-deps --no-compile --require-hashes --requirement "$here/requirements.lock" 2>&1 |
         while IFS= read -r line; do
             case $line in
                 Collecting*|Requirement\ already*)

@@ -8,10 +8,17 @@ Nothing heavy is imported before a command needs it: the help answers in a fract
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_contracts.retrain import RetrainSettings
+    from flows.summary import Journey
 
 DEMO = ("quickstart", "quickstart_swap")
 
@@ -81,33 +88,33 @@ def _journeys(presets: list[str], overrides: tuple[str, ...]) -> None:
     for settings in all_settings:
         preflight(settings, local_folder(settings.home))
     prepare(local_folder(all_settings[0].home))
+    # while Prefect's server starts in a process of its own: MLflow's import takes seconds
+    threading.Thread(target=importlib.import_module, args=("mlflow",), daemon=True).start()
 
     from rich.console import Console
 
     from flows import summary
 
     console = Console()
+    journeys = []
     for settings in all_settings:
-        _journey(settings, console)
+        journeys.append(_journey(settings))
+        summary.show(console, journeys[-1])
+    console.print(summary.score_table(journeys))
     summary.show_ui_commands(console, local_folder(all_settings[0].home))
 
 
-def _journey(settings, console) -> None:
-    from flows import summary
+def _journey(settings: RetrainSettings) -> Journey:
     from flows.retrain import retrain
+    from flows.summary import Journey, publish
     from tasks.home import local_folder, store_of
     from tasks.stage import latest_journal
 
     start = time.monotonic()
     outcome = retrain(settings)
-    store = store_of(settings.home)
-    page = summary.publish(
-        store.folder(outcome.report),
-        store.folder(outcome.evaluation) / "clips",
-        local_folder(settings.home),
-        settings.title,
-    )
-    summary.show(console, settings.title, outcome, latest_journal(), time.monotonic() - start, page)
+    store, home = store_of(settings.home), local_folder(settings.home)
+    page = publish(store.folder(outcome.report), store.folder(outcome.evaluation) / "clips", home, settings.title)
+    return Journey(settings.title, outcome, latest_journal(), time.monotonic() - start, page)
 
 
 def _weights(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,43 +17,80 @@ if TYPE_CHECKING:
     from tasks.stage import StageRun
 
 
-def show(console: Console, title: str, outcome: Outcome, stages: list[StageRun], seconds: float, page: Path) -> None:
-    """Stages with times, metrics, the verdict, and where to look and listen."""
-    console.print(stage_table(title, stages, seconds))
-    console.print(metric_table(outcome))
-    verdict = outcome.verdict.facts
-    console.print(f"[bold]{verdict['decision']}[/bold]: {'; '.join(verdict['reasons'])}", highlight=False)
-    promotion = outcome.promotion.facts
-    console.print(
-        f"registered model {promotion['registered_model']}, alias {promotion['alias']}: "
-        f"version {promotion['version'] or 'none'} ({promotion['reason']})",
-        highlight=False,
-    )
-    console.print(f"report: {page}", highlight=False, soft_wrap=True)
-    console.print(f"listen: {page.parent / 'clips'}", highlight=False, soft_wrap=True)
+@dataclass(frozen=True)
+class Journey:
+    """One finished run of the flow."""
+
+    title: str
+    outcome: Outcome
+    stages: list[StageRun]
+    seconds: float
+    page: Path
 
 
-def stage_table(title: str, stages: list[StageRun], seconds: float) -> Table:
+# What the project set out to reach (README); the name of a metric -> (bound, what it says). Lower bounds are negative.
+TARGETS = {
+    "own_speech_wer": (0.10, "<= 0.10"),
+    "answer_accuracy": (-0.80, ">= 0.80"),
+    "codec_loss_wer": (0.02, "<= 0.02"),
+    "distill_mos_gap": (0.7, "<= 0.7"),
+    "time_to_first_audio_p95_ms": (1500.0, "<= 1500"),
+    "real_time_factor_p50": (1.0, "< 1"),
+}
+
+
+def show(console: Console, journey: Journey) -> None:
+    """Stages with times, the verdict, and where to look and listen."""
+    console.print(stage_table(journey))
+    verdict, promotion = journey.outcome.verdict.facts, journey.outcome.promotion.facts
+    console.print(f"[bold]{verdict['decision']}[/bold]")
+    for reason in verdict["reasons"]:
+        console.print(f"  {reason}", highlight=False)
+    where = f"{promotion['registered_model']}@{promotion['alias']}"
+    console.print(f"champion: {where} is version {promotion['version'] or 'none'}", highlight=False)
+    console.print(f"report: {journey.page}", highlight=False, soft_wrap=True)
+    console.print(f"listen: {journey.page.parent / 'clips'}", highlight=False, soft_wrap=True)
+
+
+def stage_table(journey: Journey) -> Table:
     """One row a stage; mapped stages are one row with their number."""
-    table = Table("stage", "tasks", "seconds", "from cache", title=f"{title}: {seconds:.0f} s")
-    for name, group in groupby(stages, key=lambda stage: stage.name):
+    table = Table("stage", "tasks", "seconds", "from cache", title=f"{journey.title}: {journey.seconds:.0f} s")
+    for name, group in groupby(journey.stages, key=lambda stage: stage.name):
         runs = list(group)
-        cached = sum(run.was_cached for run in runs)
-        took = sum(run.seconds for run in runs)
+        cached, took = sum(run.was_cached for run in runs), sum(run.seconds for run in runs)
         table.add_row(name, str(len(runs)), f"{took:.1f}", f"{cached} of {len(runs)}" if cached else "")
     return table
 
 
-def metric_table(outcome: Outcome) -> Table:
-    """Every score with its unit and better direction, and the latency."""
-    table = Table("metric", "value", "unit", "better", "count")
-    for name, metric in outcome.evaluation.facts["metrics"].items():
-        table.add_row(name, f"{metric['value']:.3g}", metric["unit"], metric["better"], str(metric["count"]))
-    facts = outcome.latency.facts
-    for name, unit in (("time_to_first_audio_ms", "ms"), ("real_time_factor", "")):
-        value = f"{facts[name]['p50']:.3g} / {facts[name]['p95']:.3g}"
-        table.add_row(f"{name} p50 / p95", value, unit, "lower", str(facts["answers"]))
+def scores(outcome: Outcome) -> dict[str, tuple[float, str]]:
+    """Name -> (value, unit) of the evaluation and the latency, and what the codec loses."""
+    metrics, latency = outcome.evaluation.facts["metrics"], outcome.latency.facts
+    found = {name: (metric["value"], metric["unit"]) for name, metric in metrics.items()}
+    if {"codec_wer", "teacher_wer"} <= metrics.keys():
+        found["codec_loss_wer"] = (metrics["codec_wer"]["value"] - metrics["teacher_wer"]["value"], "fraction")
+    found["time_to_first_audio_p95_ms"] = (latency["time_to_first_audio_ms"]["p95"], "ms")
+    found["real_time_factor_p50"] = (latency["real_time_factor"]["p50"], "of real time")
+    return found
+
+
+def score_table(journeys: list[Journey]) -> Table:
+    """A row a score, a column a run; a score with a target says whether it was reached."""
+    table = Table("score", "unit", "target", *[journey.title for journey in journeys])
+    columns = [scores(journey.outcome) for journey in journeys]
+    for name, (_, unit) in columns[-1].items():
+        cells = [_cell(name, column[name][0]) if name in column else "" for column in columns]
+        table.add_row(name, unit, TARGETS.get(name, (0.0, ""))[1], *cells)
+    table.add_row("seconds, whole run", "s", "", *[f"{journey.seconds:.0f}" for journey in journeys])
+    table.add_row("verdict", "", "", *[journey.outcome.verdict.facts["decision"] for journey in journeys])
     return table
+
+
+def _cell(name: str, value: float) -> str:
+    if name not in TARGETS:
+        return f"{value:.3g}"
+    bound = TARGETS[name][0]
+    reached = value <= bound if bound > 0 else value >= -bound
+    return f"[green]{value:.3g}[/green]" if reached else f"[red]{value:.3g} missed[/red]"
 
 
 def publish(store_folder_of_report: Path, clips: Path, home: Path, title: str) -> Path:

@@ -31,8 +31,9 @@ def clusters_of(speakers: np.ndarray) -> np.ndarray:
     return owner if owner.max() > 0 else np.arange(len(speakers))
 
 
-def replicate(sums: dict[str, tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, replicates: int,
-              seed: int) -> dict[str, np.ndarray]:
+def replicate(
+    sums: dict[str, tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, replicates: int, seed: int
+) -> dict[str, np.ndarray]:
     """Name -> what each turn adds above and below the line, (turns,) each -> name -> (replicates,) of above / below.
 
     All names are read on the same draws. A replicate that drew no scored turn is NaN.

@@ -18,76 +18,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Decision, Verdict
-from data_contracts.errors import ArtifactError, MetricError
 from data_contracts.evaluate import EvaluationReport
-from omni_core.bootstrap import clusters_of, holm, replicate, widened, widening
-from omni_core.metrics import Figure
+from omni_core.paired_scores import GUARDS, Comparison, Scores, check_paired, compare_scores, intervals, read_scores
 from omni_core.store import ArtifactStore
 
-GUARDS = {"own_speech_wer": "wer_margin", "answer_accuracy": "accuracy_margin", "distill_mos": "mos_margin"}
-"""Figure -> its margin in CompareSettings. All of them are guards and targets."""
 POWER = 0.8
 """Chance to see an effect as large as the estimate, for the count of turns that would tell."""
-PAIRED_SETTINGS = ("judge", "max_turns", "perceptual_turns")
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One report, unpacked: figures by name and what each turn adds to them above and below the line."""
-
-    turn_ids: list[str]
-    speakers: np.ndarray
-    figures: dict[str, Figure]
-    sums: dict[str, tuple[np.ndarray, np.ndarray]]
-
-    def value(self, name: str) -> float:
-        """The figure over all its turns."""
-        above, below = self.sums[name]
-        return float(above.sum() / below.sum())
-
-    def count(self, name: str) -> int:
-        """Turns that the figure counts."""
-        return int((self.sums[name][1] > 0).sum())
-
-    @property
-    def clusters(self) -> int:
-        """What the bootstrap draws: speakers, or turns when there is one speaker."""
-        return int(clusters_of(self.speakers).max()) + 1
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One figure of two models. `gain` is positive when the challenger is better, whatever the figure's direction."""
-
-    name: str
-    unit: str
-    better: str
-    challenger: float
-    champion: float
-    gain: float
-    lower: float
-    """One-sided bound: the gain is at least this, at `confidence`."""
-    upper: float
-    standard_error: float
-    """Of the gain, widened for few speakers."""
-    p_value: float
-    """Of no gain; Holm-adjusted for a target."""
-    margin: float | None
-    n: int
-    speakers: int
-
-
-def compare(store: ArtifactStore, challenger: EvaluationReport, champion: EvaluationReport | None,
-            latency: LatencyReport, settings: CompareSettings) -> Verdict:
+def compare(
+    store: ArtifactStore,
+    challenger: EvaluationReport,
+    champion: EvaluationReport | None,
+    latency: LatencyReport,
+    settings: CompareSettings,
+) -> Verdict:
     """Judge the challenger. Raises ArtifactError when the reports cannot be paired, MetricError for a missing guard."""
     new = read_scores(store, challenger)
     if champion is None:
@@ -97,7 +48,7 @@ def compare(store: ArtifactStore, challenger: EvaluationReport, champion: Evalua
         check_paired(challenger, champion)
         comparisons = compare_scores(new, read_scores(store, champion), settings)
         decision, reasons = decide(comparisons, latency, settings)
-    facts = {
+    facts: dict[str, Any] = {
         "decision": decision, "reasons": reasons, "confidence": settings.confidence,
         "comparisons": {name: asdict(c) for name, c in comparisons.items()},
         "intervals": {"challenger": intervals(new, settings)},
@@ -110,98 +61,13 @@ def compare(store: ArtifactStore, challenger: EvaluationReport, champion: Evalua
         return store.commit(Verdict, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts)
 
 
-def read_scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
-    """Unpack per_utterance.parquet by the figures that the report's card describes."""
-    columns = pq.read_table(store.folder(report) / "per_utterance.parquet").to_pydict()
-    figures = {
-        name: Figure(name, f["unit"], f["better"], f["meaning"], f["numerator"], f["denominator"])
-        for name, f in report.facts["metrics"].items()
-    }  # fmt: skip
-    missing = [name for name in GUARDS if name not in figures]
-    if missing:
-        raise MetricError(f"{', '.join(missing)} was not measured, and compare guards it; add its metric to evaluate.metrics")
-    numbers = {name: np.array(columns[name], np.float64)
-               for f in figures.values() for name in (f.numerator, f.denominator) if name}
-    return Scores(columns["turn_id"], np.array(columns["speaker"]), figures,
-                  {name: figure.sums(numbers) for name, figure in figures.items()})
-
-
-def check_paired(challenger: EvaluationReport, champion: EvaluationReport) -> None:
-    """Raise ArtifactError unless both were asked the same questions and heard by the same judge."""
-    if challenger.facts["sealed_set"] != champion.facts["sealed_set"]:
-        raise ArtifactError(
-            f"challenger and champion were evaluated on different sealed sets ({challenger.facts['sealed_set'][:12]} of "
-            f"{challenger.facts['turns']} turns, {champion.facts['sealed_set'][:12]} of {champion.facts['turns']}); "
-            "evaluate the champion on the manifest of this run"
-        )
-    for name in PAIRED_SETTINGS:
-        ours, theirs = challenger.settings.get(name), champion.settings.get(name)
-        if ours != theirs:
-            raise ArtifactError(f"challenger and champion were evaluated with different evaluate.{name} ({ours} and "
-                                f"{theirs}); evaluate the champion with the settings of this run")
-
-
-def compare_scores(challenger: Scores, champion: Scores, settings: CompareSettings) -> dict[str, Comparison]:
-    """Every figure that both have, paired by turn."""
-    if challenger.turn_ids != champion.turn_ids:
-        raise ArtifactError("challenger and champion do not have the same turns in the same order; evaluate the champion again")
-    names = [name for name in challenger.figures if name in champion.figures]
-    sums = {f"{who} {name}": scores.sums[name]
-            for who, scores in (("new", challenger), ("old", champion)) for name in names}
-    drawn = replicate(sums, clusters_of(challenger.speakers), settings.replicates, settings.seed)
-    gains = {name: _sign(challenger.figures[name]) * (drawn[f"new {name}"] - drawn[f"old {name}"]) for name in names}
-    found = {name: _comparison(name, challenger, champion, gains[name], settings) for name in names}
-    adjusted = holm({name: found[name].p_value for name in GUARDS})
-    return found | {name: replace(found[name], p_value=p) for name, p in adjusted.items()}
-
-
-def _sign(figure: Figure) -> int:
-    return 1 if figure.better == "higher" else -1
-
-
-def _comparison(name: str, challenger: Scores, champion: Scores, gains: np.ndarray,
-                settings: CompareSettings) -> Comparison:
-    figure, clusters = challenger.figures[name], challenger.clusters
-    new, old = challenger.value(name), champion.value(name)
-    gain, confidence = _sign(figure) * (new - old), settings.confidence
-    lower, upper = _bounds(gains, gain, clusters, confidence)
-    strict = widened(gains[np.isfinite(gains)], gain, clusters, 1 - (1 - confidence) / len(GUARDS))
-    return Comparison(
-        name=name, unit=figure.unit, better=figure.better, challenger=new, champion=old, gain=gain, lower=lower,
-        upper=upper, standard_error=float(np.nanstd(gains)) * widening(clusters, confidence),
-        p_value=(1 + int((strict <= 0).sum())) / (1 + len(strict)),
-        margin=getattr(settings, GUARDS[name]) if name in GUARDS else None,
-        n=challenger.count(name), speakers=len(np.unique(challenger.speakers)),
-    )  # fmt: skip
-
-
-def _bounds(values: np.ndarray, estimate: float, clusters: int, confidence: float) -> tuple[float, float]:
-    """The two one-sided bounds of bootstrapped values."""
-    lower, upper = np.nanquantile(widened(values, estimate, clusters, confidence), [1 - confidence, confidence])
-    return float(lower), float(upper)
-
-
-def intervals(scores: Scores, settings: CompareSettings) -> dict[str, tuple[float, float]]:
-    """Figure -> its two one-sided bounds at `confidence`, for the report's table; a fraction's stay in its range."""
-    drawn = replicate(scores.sums, clusters_of(scores.speakers), settings.replicates, settings.seed)
-    found = {}
-    for name, values in drawn.items():
-        lower, upper = _bounds(values, scores.value(name), scores.clusters, settings.confidence)
-        if scores.figures[name].unit == "fraction":
-            lower, upper = max(0.0, lower), upper if scores.figures[name].denominator else min(1.0, upper)
-        found[name] = (lower, upper)
-    return found
-
-
-# ---------------------------------------------------------------- rules
-
-
-def decide(comparisons: Mapping[str, Comparison], latency: LatencyReport,
-           settings: CompareSettings) -> tuple[Decision, list[str]]:
+def decide(
+    comparisons: Mapping[str, Comparison], latency: LatencyReport, settings: CompareSettings
+) -> tuple[Decision, list[str]]:
     """The rule of the module's picture, and a sentence for each thing that it looked at."""
     guards = [comparisons[name] for name in GUARDS]
-    lost = [c for c in guards if c.upper < -c.margin]
-    open_ = [c for c in guards if c not in lost and c.lower < -c.margin]
+    lost = [c for c in guards if c.upper < -_guarded(c)]
+    open_ = [c for c in guards if c not in lost and c.lower < -_guarded(c)]
     better = [c for c in guards if c.p_value <= 1 - settings.confidence and c.gain > 0]
     slow = _latency_reasons(latency)
     reasons = [*slow, *(_sentence(c, settings, c in lost, c in open_, c in better) for c in guards)]
@@ -222,16 +88,19 @@ def _sentence(c: Comparison, settings: CompareSettings, lost: bool, open_: bool,
         rule = f"better: Holm-adjusted p = {c.p_value:.3g}"
     else:
         rule = f"no worse: the unfavourable bound {_signed(c.lower, c)} is within the margin of {_margin(c)}"
-    return (f"{c.name}: {_amount(c.challenger, c)} against the champion's {_amount(c.champion, c)}, gain "
-            f"{_signed(c.gain, c)} ({percent} % one-sided bounds {_signed(c.lower, c)} and {_signed(c.upper, c)}, "
-            f"n = {c.n} turns of {c.speakers} {'speaker' if c.speakers == 1 else 'speakers'}); {rule}")
+    return (
+        f"{c.name}: {_amount(c.challenger, c)} against the champion's {_amount(c.champion, c)}, gain "
+        f"{_signed(c.gain, c)} ({percent} % one-sided bounds {_signed(c.lower, c)} and {_signed(c.upper, c)}, "
+        f"n = {c.n} turns of {c.speakers} {'speaker' if c.speakers == 1 else 'speakers'}); {rule}"
+    )
 
 
-def _what_is_missing(guards: list[Comparison], open_: list[Comparison], better: list[Comparison],
-                     settings: CompareSettings) -> list[str]:
+def _what_is_missing(
+    guards: list[Comparison], open_: list[Comparison], better: list[Comparison], settings: CompareSettings
+) -> list[str]:
     """How many more turns would settle what is open."""
     z = NormalDist().inv_cdf(settings.confidence) + NormalDist().inv_cdf(POWER)
-    sentences = [_needed(c, c.gain + c.margin, z, f"show that {c.name} is no worse") for c in open_]
+    sentences = [_needed(c, c.gain + _guarded(c), z, f"show that {c.name} is no worse") for c in open_]
     if not better:
         strict = NormalDist().inv_cdf(1 - (1 - settings.confidence) / len(guards)) + NormalDist().inv_cdf(POWER)
         best = max(guards, key=lambda c: c.gain / c.standard_error if c.standard_error else math.copysign(0, c.gain))
@@ -250,16 +119,21 @@ def _needed(c: Comparison, distance: float, z: float, what: str) -> str:
 def absolute(scores: Scores, latency: LatencyReport, settings: CompareSettings) -> tuple[Decision, list[str]]:
     """No champion: each guarded figure against its gate, and the latency gate."""
     gates = settings.gates
-    bounds = {"own_speech_wer": gates.max_own_speech_wer, "answer_accuracy": gates.min_answer_accuracy,
-              "distill_mos": gates.min_distill_mos}
+    bounds = {
+        "own_speech_wer": gates.max_own_speech_wer,
+        "answer_accuracy": gates.min_answer_accuracy,
+        "distill_mos": gates.min_distill_mos,
+    }
     passed, reasons = True, ["no champion yet: absolute gates decide"]
     for name, bound in bounds.items():
         figure, value = scores.figures[name], scores.value(name)
         holds = value >= bound if figure.better == "higher" else value <= bound
         passed = passed and holds
         relation = "at least" if figure.better == "higher" else "at most"
-        reasons.append(f"{name} is {_plain(value, figure.unit)} (n = {scores.count(name)} turns), gate "
-                       f"{relation} {_plain(bound, figure.unit)}: {'passed' if holds else 'failed'}")
+        reasons.append(
+            f"{name} is {_plain(value, figure.unit)} (n = {scores.count(name)} turns), gate "
+            f"{relation} {_plain(bound, figure.unit)}: {'passed' if holds else 'failed'}"
+        )
     slow = _latency_reasons(latency)
     reasons += slow or [_latency_sentence(latency)]
     return ("PROMOTE" if passed and not slow else "REJECT"), reasons
@@ -282,8 +156,14 @@ def _amount(value: float, c: Comparison) -> str:
     return _plain(value, c.unit)
 
 
+def _guarded(c: Comparison) -> float:
+    """The margin of a guard."""
+    assert c.margin is not None, f"{c.name} is no guard"
+    return c.margin
+
+
 def _margin(c: Comparison) -> str:
-    return _signed(c.margin or 0.0, c).removeprefix("+")
+    return _signed(_guarded(c), c).removeprefix("+")
 
 
 def _signed(value: float, c: Comparison) -> str:

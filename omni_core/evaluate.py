@@ -42,8 +42,14 @@ class Answers(Protocol):
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]: ...
 
 
-def evaluate(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, settings: EvaluateSettings, home: Path,
-             progress: Progress = silent) -> EvaluationReport:
+def evaluate(
+    store: ArtifactStore,
+    model: QuantizedModel,
+    manifest: Manifest,
+    settings: EvaluateSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> EvaluationReport:
     """Score a stored model on the manifest's test split.
 
     Raises SourceError when there is no test turn, WeightsError when the judge is missing, MetricError naming metric
@@ -56,12 +62,24 @@ def evaluate(store: ArtifactStore, model: QuantizedModel, manifest: Manifest, se
     loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
     with store.scratch(EvaluationReport.kind) as folder:
         facts = score_model(loaded, judge, turns, language, settings, folder, progress)
-        return store.commit(EvaluationReport, folder, inputs={"model": model, "manifest": manifest},
-                            settings=settings.model_dump(mode="json"), facts=facts)
+        return store.commit(
+            EvaluationReport,
+            folder,
+            inputs={"model": model, "manifest": manifest},
+            settings=settings.model_dump(mode="json"),
+            facts=facts,
+        )
 
 
-def score_model(model: Answers, judge: Judge, turns: Sequence[SealedTurn], language: str, settings: EvaluateSettings,
-                folder: Path, progress: Progress = silent) -> dict[str, Any]:
+def score_model(
+    model: Answers,
+    judge: Judge,
+    turns: Sequence[SealedTurn],
+    language: str,
+    settings: EvaluateSettings,
+    folder: Path,
+    progress: Progress = silent,
+) -> dict[str, Any]:
     """Ask, judge, measure; writes the report's files into `folder`, returns its facts."""
     pack = components.load("languages", language)
     metrics: list[Metric] = [components.load("metrics", name, pack, settings.threads) for name in settings.metrics]
@@ -70,7 +88,7 @@ def score_model(model: Answers, judge: Judge, turns: Sequence[SealedTurn], langu
     answered = judge_codec(judge, model, answered, settings.perceptual_turns, progress)
     columns = score(metrics, answered, settings.perceptual_turns, progress)
     figures = [figure for metric in metrics for figure in metric.figures]
-    facts = {
+    facts: dict[str, Any] = {
         "metrics": evaluation_files.summary(figures, columns), "turns": len(turns), "sealed_set": digest_of(turns),
         "speakers": len({turn.speaker for turn in turns}), "language": language, "judge": settings.judge,
     }  # fmt: skip
@@ -86,15 +104,18 @@ def ask(model: Answers, turns: Sequence[SealedTurn], progress: Progress = silent
         heard = model.hear(turn.question, turn.question_rate_hz)
         answer = model.answer(turn.question, turn.question_rate_hz, seed=0)
         if not np.isfinite(answer.waveform).all():
-            raise MetricError(f"the spoken answer of turn {turn.turn_id} holds samples that are not numbers; look into the codec")
+            raise MetricError(
+                f"the spoken answer of turn {turn.turn_id} holds samples that are not numbers; look into the codec"
+            )
         replies.append(Reply(heard, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
                              answer.time_to_first_audio_s, answer.total_s))  # fmt: skip
         progress(number + 1, len(turns), "questions answered")
     return replies
 
 
-def judge_answers(judge: Judge, turns: Sequence[SealedTurn], replies: Sequence[Reply], teacher_turns: int,
-                  progress: Progress = silent) -> list[AnsweredTurn]:
+def judge_answers(
+    judge: Judge, turns: Sequence[SealedTurn], replies: Sequence[Reply], teacher_turns: int, progress: Progress = silent
+) -> list[AnsweredTurn]:
     """Let the judge write down every answer, and the teacher's recording of the first `teacher_turns`."""
     heard = transcribe(judge, [(reply.waveform, reply.sample_rate_hz) for reply in replies], progress)
     taught = transcribe(judge, [(turn.teacher, turn.teacher_rate_hz) for turn in turns[:teacher_turns]], progress)
@@ -107,15 +128,20 @@ def judge_answers(judge: Judge, turns: Sequence[SealedTurn], replies: Sequence[R
         )
         for turn, reply, transcript in zip(turns, replies, heard, strict=True)
     ]  # fmt: skip
-    return [replace(turn, teacher_transcript=text) for turn, text in zip(answered, taught, strict=False)] + answered[len(taught):]
+    return [replace(turn, teacher_transcript=text) for turn, text in zip(answered, taught, strict=False)] + answered[
+        len(taught) :
+    ]
 
 
-def judge_codec(judge: Judge, model: Answers, answered: list[AnsweredTurn], number: int,
-                progress: Progress = silent) -> list[AnsweredTurn]:
+def judge_codec(
+    judge: Judge, model: Answers, answered: list[AnsweredTurn], number: int, progress: Progress = silent
+) -> list[AnsweredTurn]:
     """Let the judge write down the first `number` of the teacher's recordings once they have been through the codec."""
     clips = [model.round_trip(turn.teacher_waveform, turn.teacher_sample_rate_hz) for turn in answered[:number]]
     texts = transcribe(judge, clips, progress)
-    return [replace(turn, codec_transcript=text) for turn, text in zip(answered, texts, strict=False)] + answered[len(texts):]
+    return [replace(turn, codec_transcript=text) for turn, text in zip(answered, texts, strict=False)] + answered[
+        len(texts) :
+    ]
 
 
 def transcribe(judge: Judge, clips: Sequence[tuple[np.ndarray, int]], progress: Progress = silent) -> list[str]:
@@ -128,8 +154,9 @@ def transcribe(judge: Judge, clips: Sequence[tuple[np.ndarray, int]], progress: 
     return [texts[waveform.tobytes(), rate] for waveform, rate in clips]
 
 
-def score(metrics: Sequence[Metric], turns: Sequence[AnsweredTurn], perceptual_turns: int,
-          progress: Progress = silent) -> dict[str, np.ndarray]:
+def score(
+    metrics: Sequence[Metric], turns: Sequence[AnsweredTurn], perceptual_turns: int, progress: Progress = silent
+) -> dict[str, np.ndarray]:
     """Columns (turns,) of all metrics; NaN for a turn that a metric was not asked about."""
     columns: dict[str, np.ndarray] = {}
     for number, metric in enumerate(metrics):
@@ -147,5 +174,7 @@ def checked(metric: Metric, turns: Sequence[AnsweredTurn]) -> Columns:
     for name, values in columns.items():
         for turn, value in zip(turns, values, strict=True):
             if value is not None and not math.isfinite(value):
-                raise MetricError(f"{name} of turn {turn.turn_id} is {value}; a metric that cannot be computed stops the run, look at that turn")
+                raise MetricError(
+                    f"{name} of turn {turn.turn_id} is {value}; a metric that cannot be computed stops the run, look at that turn"
+                )
     return columns

@@ -1,8 +1,8 @@
 """Answered turns and their scores enter, the files of an EvaluationReport leave.
 
-    per_utterance.parquet   a row a turn: texts, times, one column a score (null: not asked for)
-    metrics.json            figure -> value, unit, better direction, count
-    clips/0007-question.ogg, 0007-answer.ogg, 0007-teacher.ogg
+per_utterance.parquet   a row a turn: texts, times, one column a score (null: not asked for)
+metrics.json            figure -> value, unit, better direction, count
+clips/0007-question.ogg, 0007-answer.ogg, 0007-teacher.ogg
 """
 
 from __future__ import annotations
@@ -63,8 +63,15 @@ def clips_to_keep(columns: Mapping[str, np.ndarray], turns: int, first: int) -> 
     return {index: f"{index:04d}" for index in sorted({*range(min(first, turns)), *worst})}
 
 
-def write(folder: Path, turns: Sequence[SealedTurn], replies: Sequence[Reply], answered: Sequence[AnsweredTurn],
-          columns: Mapping[str, np.ndarray], clips: Mapping[int, str], metrics: Mapping[str, Any]) -> None:
+def write(
+    folder: Path,
+    turns: Sequence[SealedTurn],
+    replies: Sequence[Reply],
+    answered: Sequence[AnsweredTurn],
+    columns: Mapping[str, np.ndarray],
+    clips: Mapping[int, str],
+    metrics: Mapping[str, Any],
+) -> None:
     """All of the module's picture; `clips` is what clips_to_keep said."""
     (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
     _write_table(folder, turns, replies, answered, columns, clips)
@@ -78,8 +85,14 @@ def write(folder: Path, turns: Sequence[SealedTurn], replies: Sequence[Reply], a
                 (folder / "clips" / f"{name}-{what}.ogg").write_bytes(encode_ogg(waveform, rate))
 
 
-def _write_table(folder: Path, turns: Sequence[SealedTurn], replies: Sequence[Reply], answered: Sequence[AnsweredTurn],
-                 columns: Mapping[str, np.ndarray], clips: Mapping[int, str]) -> None:
+def _write_table(
+    folder: Path,
+    turns: Sequence[SealedTurn],
+    replies: Sequence[Reply],
+    answered: Sequence[AnsweredTurn],
+    columns: Mapping[str, np.ndarray],
+    clips: Mapping[int, str],
+) -> None:
     rows = [
         {
             "turn_id": turn.turn_id, "topic": turn.topic, "speaker": turn.speaker,

@@ -77,9 +77,14 @@ class Judge:
         """
         for index, waveform in enumerate(waveforms):
             if not np.isfinite(waveform).all():
-                raise MetricError(f"waveform {index} for the judge holds samples that are not numbers; look into the codec")
-        pieces = [piece for owner, waveform in enumerate(waveforms)
-                  for piece in _pieces(owner, resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ))]
+                raise MetricError(
+                    f"waveform {index} for the judge holds samples that are not numbers; look into the codec"
+                )
+        pieces = [
+            piece
+            for owner, waveform in enumerate(waveforms)
+            for piece in _pieces(owner, resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ))
+        ]
         pieces.sort(key=lambda piece: len(piece.waveform))  # a batch costs what its longest costs
         texts: list[dict[int, str]] = [{} for _ in waveforms]
         with threads(self._threads), torch.inference_mode():
@@ -115,12 +120,14 @@ class Judge:
         """The likeliest token, step by step, to the end sign or the clip's limit -> (batch, steps)."""
         from transformers.modeling_outputs import BaseModelOutput
 
-        prompt, said, cache = self._prompt, [], None
+        prompt, cache = self._prompt, None
+        said: list[Tensor] = []
         step = torch.tensor([prompt.tokens] * len(states), device=states.device)
         over = torch.zeros(len(states), dtype=torch.bool, device=states.device)
         while not over.all():
-            out = self._model(encoder_outputs=BaseModelOutput(states), decoder_input_ids=step, past_key_values=cache,
-                              use_cache=True)
+            out = self._model(
+                encoder_outputs=BaseModelOutput(states), decoder_input_ids=step, past_key_values=cache, use_cache=True
+            )
             logits, cache = out.logits[:, -1], out.past_key_values
             logits[:, list(prompt.never if said else prompt.never + prompt.never_first)] = -torch.inf
             token = logits.argmax(-1).masked_fill(over, prompt.end)
@@ -173,11 +180,17 @@ def load_judge(folder: str, threads: int = 1, language: str = "en") -> Judge:
     logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=fast_dtype(), attn_implementation="sdpa").eval().to(device)
+        model = (
+            WhisperForConditionalGeneration.from_pretrained(folder, dtype=fast_dtype(), attn_implementation="sdpa")
+            .eval()
+            .to(device)
+        )
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise WeightsError(f"the judge '{folder}' cannot be loaded ({str(error).splitlines()[0]}); evaluate.judge takes a "
-                           "Whisper's folder or hub id, or bundled:whisper_base after `make weights`") from error
+        raise WeightsError(
+            f"the judge '{folder}' cannot be loaded ({str(error).splitlines()[0]}); evaluate.judge takes a "
+            "Whisper's folder or hub id, or bundled:whisper_base after `make weights`"
+        ) from error
     features = WhisperFeatureExtractor(feature_size=model.config.num_mel_bins)
     return Judge(model, features, tokenizer, _prompt(model.generation_config, folder, language), threads)
 
@@ -187,7 +200,9 @@ def _prompt(config: Any, folder: str, language: str) -> Prompt:
     if getattr(config, "is_multilingual", False):
         mark = f"<|{language.split('-')[0].lower()}|>"
         if mark not in config.lang_to_id:
-            raise WeightsError(f"the judge '{folder}' does not know the language '{language}'; choose another evaluate.judge")
+            raise WeightsError(
+                f"the judge '{folder}' does not know the language '{language}'; choose another evaluate.judge"
+            )
         tokens += [config.lang_to_id[mark], config.task_to_id["transcribe"]]
     tokens.append(config.no_timestamps_token_id)
     end = config.eos_token_id if isinstance(config.eos_token_id, int) else config.eos_token_id[0]

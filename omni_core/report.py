@@ -5,14 +5,11 @@ The page holds all it shows (pictures, sound, style) and fetches nothing: it can
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from data_contracts.base import Artifact
@@ -45,8 +42,15 @@ class Side:
         return path if row["clip"] and path.is_file() else None
 
 
-def write_report(store: ArtifactStore, folder: Path, *, title: str, journey: Mapping[str, Artifact | None],
-                 seconds: Mapping[str, float] | None = None, plan: Sequence[Mapping[str, Any]] = ()) -> Path:
+def write_report(
+    store: ArtifactStore,
+    folder: Path,
+    *,
+    title: str,
+    journey: Mapping[str, Artifact | None],
+    seconds: Mapping[str, float] | None = None,
+    plan: Sequence[Mapping[str, Any]] = (),
+) -> Path:
     """Write folder/report.html and return its path.
 
     `journey` is stage -> what it made ("compare", "evaluate" and "benchmark" at least; "evaluate champion" when there
@@ -58,11 +62,16 @@ def write_report(store: ArtifactStore, folder: Path, *, title: str, journey: Map
     made = {role: artifact for role, artifact in journey.items() if artifact is not None}
     missing = [ROLES[role] for role in ("verdict", "challenger", "latency") if ROLES[role] not in made]
     if missing:
-        raise ArtifactError(f"a report needs what these stages made: {', '.join(missing)}; hand them in with the journey")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        raise ArtifactError(
+            f"a report needs what these stages made: {', '.join(missing)}; hand them in with the journey"
+        )
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"figure": show, "cell": cell}
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        title=title, plan=list(plan), **contents(store, made, seconds or stage_seconds(made)))
+        title=title, plan=list(plan), **contents(store, made, seconds or stage_seconds(made))
+    )
     (folder / PAGE).write_text(page, encoding="utf-8")
     return folder / PAGE
 
@@ -136,8 +145,11 @@ def metric_rows(verdict: Artifact, challenger: Side, champion: Side | None) -> l
 def bar_of(name: str, verdict: Artifact, has_champion: bool) -> str:
     """What a figure has to reach, in words; empty for one that is only shown."""
     margins = {"own_speech_wer": "wer_margin", "answer_accuracy": "accuracy_margin", "distill_mos": "mos_margin"}
-    gates = {"own_speech_wer": "max_own_speech_wer", "answer_accuracy": "min_answer_accuracy",
-             "distill_mos": "min_distill_mos"}
+    gates = {
+        "own_speech_wer": "max_own_speech_wer",
+        "answer_accuracy": "min_answer_accuracy",
+        "distill_mos": "min_distill_mos",
+    }
     if name not in margins:
         return ""
     unit = "MOS" if name == "distill_mos" else "fraction"
@@ -177,22 +189,29 @@ def topic_rows(challenger: Side) -> list[dict[str, Any]]:
 def worst_rows(challenger: Side) -> list[dict[str, Any]]:
     """Up to ten turns that went wrong: most word errors of the own speech, then wrong answers."""
     wrong = [row for row in challenger.rows.values() if row["errors"] > 0 or row["correct"] < 1]
-    worst = sorted(wrong, key=lambda row: (-row["errors"] / max(1, row["reference_words"]), row["correct"], row["turn_id"]))
-    return [row | {"sound": _sound(challenger.clip(row, "answer"))} for row in worst[:WORST]]
+    worst = sorted(
+        wrong, key=lambda row: (-row["errors"] / max(1, row["reference_words"]), row["correct"], row["turn_id"])
+    )
+    return worst[:WORST]
 
 
 # ---------------------------------------------------------------- pictures and sound
 
 
 def _gain_plot(verdict: Artifact) -> str:
-    rows = [(name.replace("_", " "), c["gain"], c["lower"], c["upper"], c["margin"])
-            for name, c in verdict.facts["comparisons"].items() if c["margin"]]
+    rows = [
+        (name.replace("_", " "), c["gain"], c["lower"], c["upper"], c["margin"])
+        for name, c in verdict.facts["comparisons"].items()
+        if c["margin"]
+    ]
     return plots.gain_plot(rows) if rows else ""
 
 
 def latency_plots(store: ArtifactStore, latency: Artifact) -> list[str]:
     """Time to first audio and real-time factor of every answer that was timed."""
-    rows = [row for row in pq.read_table(store.folder(latency) / "per_answer.parquet").to_pylist() if row["audio_s"] > 0]
+    rows = [
+        row for row in pq.read_table(store.folder(latency) / "per_answer.parquet").to_pylist() if row["audio_s"] > 0
+    ]
     if not rows:
         return []
     gates = latency.settings
@@ -204,29 +223,36 @@ def latency_plots(store: ArtifactStore, latency: Artifact) -> list[str]:
     ]  # fmt: skip
 
 
-def curve_plots(store: ArtifactStore, made: Mapping[str, Artifact]) -> dict[str, list[str]]:
-    """Stage -> a picture for each named value of its curve.parquet."""
-    found: dict[str, list[str]] = {}
+def curve_plots(store: ArtifactStore, made: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
+    """Stage -> a picture for each named value of its curve.parquet; of a value noted once or twice, the last."""
+    found: dict[str, dict[str, Any]] = {}
     for stage, artifact in made.items():
         if "curve.parquet" not in artifact.files:
             continue
         curves: dict[str, list[tuple[int, float]]] = {}
         for row in pq.read_table(store.folder(artifact) / "curve.parquet").to_pylist():
             curves.setdefault(row["name"], []).append((row["step"], row["value"]))
-        found[stage] = [plots.loss_curve(name, points) for name, points in curves.items()
-                        if all(math.isfinite(value) for _, value in points)]
+        long = {name: points for name, points in curves.items() if len(points) > 2}
+        found[stage] = {
+            "pictures": [plots.loss_curve(name, points) for name, points in long.items()],
+            "ends": {name: points[-1][1] for name, points in curves.items() if name not in long},
+        }
     return found
 
 
 def listening(challenger: Side, champion: Side | None) -> list[dict[str, Any]]:
     """Turns with sound: the question, and what each model and the teacher said; the first ones with spectrograms."""
-    cards = []
+    cards: list[dict[str, Any]] = []
     for row in (row for row in challenger.rows.values() if row["clip"]):
         other = champion.rows.get(row["turn_id"]) if champion else None
         voices = [_voice("challenger", row["spoken_text"], row["transcript"], challenger.clip(row, "answer"), row)]
         if champion and other:
-            voices.append(_voice("champion", other["spoken_text"], other["transcript"], champion.clip(other, "answer"), other))
-        voices.append(_voice("teacher", row["answer_text"], row["teacher_transcript"], challenger.clip(row, "teacher"), None))
+            voices.append(
+                _voice("champion", other["spoken_text"], other["transcript"], champion.clip(other, "answer"), other)
+            )
+        voices.append(
+            _voice("teacher", row["answer_text"], row["teacher_transcript"], challenger.clip(row, "teacher"), None)
+        )
         if len(cards) < SPECTROGRAMS:
             voices = [voice | {"picture": _picture(voice["path"])} for voice in voices]
         cards.append({"turn": row, "question": _sound(challenger.clip(row, "question")), "voices": voices})
@@ -235,8 +261,17 @@ def listening(challenger: Side, champion: Side | None) -> list[dict[str, Any]]:
 
 def _voice(who: str, text: str, heard: str | None, path: Path | None, row: Mapping[str, Any] | None) -> dict[str, Any]:
     right = bool(row["correct"]) if row else None
-    return {"who": who, "text": text, "heard": heard, "path": path, "sound": _sound(path), "right": right,
-            "errors": row["errors"] if row else None, "picture": ""}
+    return {
+        "who": who,
+        "text": text,
+        "heard": heard,
+        "path": path,
+        "sound": _sound(path),
+        "right": right,
+        "spoke": bool(row and row["duration_s"]),
+        "errors": row["errors"] if row else None,
+        "picture": "",
+    }
 
 
 def _sound(path: Path | None) -> str:

@@ -38,19 +38,16 @@ def _inputs(artifact: Artifact, stage_of: Mapping[str, str]) -> list[str]:
     return [*named, *(f"{role} {artifact.inputs[role][:SHORT]}" for role in unknown)]
 
 
-def weights_used(made: Mapping[str, Artifact]) -> list[dict[str, str]]:
-    """A row a file of bundled weights that any card names, and those that come with locked dependencies."""
+def weights_used(made: Mapping[str, Artifact]) -> list[dict[str, Any]]:
+    """A row a bundle of weights that any card names or that comes as a locked dependency, with its files' sha256."""
     texts = {text for artifact in made.values() for text in _texts([artifact.settings, artifact.facts])}
     texts |= {VOCODER_WEIGHTS[text] for text in texts & VOCODER_WEIGHTS.keys()}
     named = {text.removeprefix(PREFIX) for text in texts if text.startswith(PREFIX)}
-    rows = []
-    for name, bundle in catalogue().items():
-        if not (name in named or bundle.dependency):
-            continue
-        files = bundle.sha256 or ({bundle.dependency.wheel: bundle.dependency.sha256} if bundle.dependency else {})
-        rows += [{"name": name, "what": bundle.what, "origin": bundle.origin, "licence": bundle.licence, "file": file,
-                  "sha256": sha256} for file, sha256 in files.items()]
-    return rows
+    return [
+        {"name": name, "what": bundle.what, "origin": bundle.origin, "licence": bundle.licence,
+         "files": bundle.sha256 or ({bundle.dependency.wheel: bundle.dependency.sha256} if bundle.dependency else {})}
+        for name, bundle in catalogue().items() if name in named or bundle.dependency
+    ]  # fmt: skip
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -68,10 +65,15 @@ def changes(challenger: Artifact | None, champion: Artifact | None) -> list[dict
     """Components that differ between the two models: part, champion's value, challenger's."""
     if challenger is None or champion is None:
         return []
-    new, old = (dict(flatten({key: model.facts.get(key) for key in ("components", "language", "weight_quantizer")}))
-                for model in (challenger, champion))
-    return [{"part": name, "champion": old.get(name, "none"), "challenger": new.get(name, "none")}
-            for name in sorted(new | old) if new.get(name) != old.get(name)]
+    new, old = (
+        dict(flatten({key: model.facts.get(key) for key in ("components", "language", "weight_quantizer")}))
+        for model in (challenger, champion)
+    )
+    return [
+        {"part": name, "champion": old.get(name, "none"), "challenger": new.get(name, "none")}
+        for name in sorted(new | old)
+        if new.get(name) != old.get(name)
+    ]
 
 
 def settings_rows(made: Mapping[str, Artifact]) -> dict[str, list[tuple[str, Any]]]:

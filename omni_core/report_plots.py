@@ -17,7 +17,7 @@ from omni_core.audio import resample
 
 INK = "#010203"
 """Stands for the page's own text colour while matplotlib draws."""
-CHALLENGER, CHAMPION, TEACHER = "#3b82d0", "#d9822b", "#7f8b99"
+CHALLENGER, CHAMPION = "#3b82d0", "#d9822b"
 SPECTROGRAM_RATE_HZ, FFT, HOP = 16_000, 512, 160
 RANGE_DB = 70.0
 SHADES = 48
@@ -47,21 +47,20 @@ def _svg(figure: Any, what: str) -> str:
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1)
+    text = re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
+    )
     label = what.replace("&", "and").replace('"', "'").replace("<", "")
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)  # the page's own font
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).replace(INK, "currentColor")
 
 
 def loss_curve(name: str, points: Sequence[tuple[int, float]]) -> str:
-    """(step, value) pairs: every value faint, and their running mean; one value is a dot."""
+    """(step, value) pairs: every value faint, and their running mean."""
     figure, axes = _figure(3.6, 2.1)
     steps, values = np.array([p[0] for p in points]), np.array([p[1] for p in points])
-    if len(points) < 3:
-        axes.plot(steps, values, "o", color=CHALLENGER)
-    else:
-        axes.plot(steps, values, color=CHALLENGER, alpha=0.25, linewidth=0.8)
-        axes.plot(steps, running_mean(values, max(1, len(values) // 25)), color=CHALLENGER, linewidth=1.6)
+    axes.plot(steps, values, color=CHALLENGER, alpha=0.25, linewidth=0.8)
+    axes.plot(steps, running_mean(values, max(1, len(values) // 25)), color=CHALLENGER, linewidth=1.6)
     axes.set_xlabel("step", color=INK, fontsize=8)
     axes.set_title(f"{name.replace('_', ' ')}, last {values[-1]:.3g}", color=INK, fontsize=9, loc="left")
     axes.grid(axis="y", color=INK, alpha=0.12)

@@ -41,7 +41,9 @@ def sealed_turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tu
         raise SourceError("there is no test turn to evaluate on; mark some rows split=test in a metadata.csv")
     languages = sorted({row["language"] for row in rows})
     if len(languages) > 1:
-        raise SourceError(f"the test turns are in several languages ({', '.join(languages)}); evaluate one assistant a language")
+        raise SourceError(
+            f"the test turns are in several languages ({', '.join(languages)}); evaluate one assistant a language"
+        )
     wanted = {row[side] for row in rows for side in ("question_id", "answer_id")}
     columns = ["utterance_id", "speaker", "audio"]
     utterances = {

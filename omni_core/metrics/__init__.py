@@ -19,7 +19,6 @@ import numpy as np
 
 from data_contracts.errors import MetricError
 
-
 Columns = dict[str, list[float | None]]
 
 
@@ -64,7 +63,9 @@ class Figure:
         """Columns (rows,) with NaN where a turn was not scored -> the figure; MetricError when nothing was scored."""
         above, below = self.sums(table)
         if not below.sum() > 0:
-            raise MetricError(f"{self.name} cannot be computed: no turn has {self.denominator or self.numerator}; evaluate more turns")
+            raise MetricError(
+                f"{self.name} cannot be computed: no turn has {self.denominator or self.numerator}; evaluate more turns"
+            )
         return float(above.sum() / below.sum())
 
     def sums(self, table: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

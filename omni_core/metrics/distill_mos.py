@@ -53,14 +53,18 @@ class DistillMOS:
     def score(self, turns: Sequence[AnsweredTurn]) -> Columns:
         """The model's and the teacher's score a turn; equal recordings of the teacher are scored once."""
         known: dict[bytes, float] = {}
-        own, teacher = [], []
+        own: list[float | None] = []
+        teacher: list[float | None] = []
+        gap: list[float | None] = []
         for turn in turns:
-            own.append(self.mos(turn.waveform, turn.sample_rate_hz))
+            mos = self.mos(turn.waveform, turn.sample_rate_hz)
             key = turn.teacher_waveform.tobytes()
             if key not in known:
                 known[key] = self.mos(turn.teacher_waveform, turn.teacher_sample_rate_hz)
+            own.append(mos)
             teacher.append(known[key])
-        return {"mos": own, "teacher_mos": teacher, "mos_gap": [t - m for t, m in zip(teacher, own, strict=True)]}
+            gap.append(known[key] - mos)
+        return {"mos": own, "teacher_mos": teacher, "mos_gap": gap}
 
     def mos(self, waveform: np.ndarray, sample_rate_hz: int) -> float:
         """(samples,) -> 1..5."""

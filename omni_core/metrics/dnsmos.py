@@ -68,5 +68,7 @@ def load(pack: LanguagePack, threads: int = 1) -> DNSMOS:
     """The metric; raises ComponentError when speechmos is not installed."""
     found = importlib.util.find_spec("speechmos")  # finding does not import it: that would need librosa
     if found is None or not found.submodule_search_locations:
-        raise ComponentError("the metric 'dnsmos' needs the network inside speechmos; `pip install --no-deps speechmos==0.0.1.1`")
+        raise ComponentError(
+            "the metric 'dnsmos' needs the network inside speechmos; `pip install --no-deps speechmos==0.0.1.1`"
+        )
     return DNSMOS(Path(found.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx", threads)

@@ -21,6 +21,11 @@ from torch import Tensor, nn
 
 from omni_core.token_layout import TokenLayout
 
+STATE_BOTTLENECK = 8
+STATE_DROPOUT = 0.5
+"""States tell mood and emphasis, phonemes tell the words. States in full width name the sentence, and the head recites
+what it learned by heart: own-speech WER 43 % with them, 26 % with the same weights and the states left out (40 answers).
+So they pass a narrow place, and half of the answers are trained without them."""
 SUBFRAMES = 4
 """Moments a codec frame at which the condition says what sounds: a frame may hold two or three phonemes."""
 
@@ -92,8 +97,11 @@ class Talker(nn.Module):
         width = config.width
         self.base = nn.Embedding(config.num_bases, width)
         self.stress = nn.Embedding(config.num_stresses, width)
-        self.state = nn.Sequential(nn.LayerNorm(config.state_width), nn.Linear(config.state_width, width))
-        self.state_dropout = nn.Dropout1d(0.3)
+        self.state = nn.Sequential(
+            nn.LayerNorm(config.state_width),
+            nn.Linear(config.state_width, STATE_BOTTLENECK),
+            nn.Linear(STATE_BOTTLENECK, width),
+        )
         self.encoder = nn.ModuleList(ConvBlock(width) for _ in range(4))
         self.variance = VariancePredictor(width, 4)  # log duration, voicing, log f0, energy
         self.prosody = nn.Linear(3, width)
@@ -114,10 +122,17 @@ class Talker(nn.Module):
     def encode(self, c: Conditioning) -> Tensor:
         """Phonemes and states -> (batch, phonemes, width)."""
         x = self.base(c.phonemes % self.config.num_bases) + self.stress(c.phonemes // self.config.num_bases)
-        x = x + self.state_dropout(self.state(c.states))
+        x = x + self.state(c.states) * self._heeded(c.states)
         for block in self.encoder:
             x = block(x, c.mask)
         return x
+
+    def _heeded(self, states: Tensor) -> Tensor:
+        """1 for phonemes whose state counts, (batch, phonemes, 1): those of practice speech (all zero) never do."""
+        known = (states != 0).any(-1, keepdim=True).float()
+        if self.training:
+            known = known * (torch.rand(len(states), 1, 1) >= STATE_DROPOUT)
+        return known
 
     def normalised_prosody(self, c: Conditioning) -> Tensor:
         """Measured pitch and energy -> (batch, phonemes, 3): voiced or not, pitch, energy, in the voice's own units."""

@@ -13,7 +13,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 def omni(*words: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("PREFECT_HOME", None)
+    for name in ("PREFECT_HOME", "MLFLOW_TRACKING_URI"):  # earlier tests in this process have set them
+        environment.pop(name, None)
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *words],
         cwd=folder,

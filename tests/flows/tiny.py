@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import omni_core  # noqa: F401 first of all: it makes torchaudio importable beside a CPU torch
 from data_contracts.retrain import RetrainSettings
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent

@@ -135,10 +135,15 @@ def make_report(store):
 
     def make(*, speaker=None, sealed_set="a" * 32, settings=None, **columns) -> EvaluationReport:
         turns = len(columns["errors"])
-        table = {"turn_id": [f"turn-{i:03d}" for i in range(turns)],
-                 "speaker": list(speaker) if speaker is not None else [f"voice-{i % 5}" for i in range(turns)], **columns}
+        table = {
+            "turn_id": [f"turn-{i:03d}" for i in range(turns)],
+            "speaker": list(speaker) if speaker is not None else [f"voice-{i % 5}" for i in range(turns)],
+            **columns,
+        }
         with store.scratch(EvaluationReport.kind) as folder:
-            pq.write_table(pa.table({k: pa.array(v, from_pandas=True) for k, v in table.items()}), folder / "per_utterance.parquet")
+            pq.write_table(
+                pa.table({k: pa.array(v, from_pandas=True) for k, v in table.items()}), folder / "per_utterance.parquet"
+            )
             facts = {"metrics": {name: m | {"meaning": "", "value": 0.0, "count": turns} for name, m in METRICS.items()},
                      "sealed_set": sealed_set, "turns": turns}  # fmt: skip
             return store.commit(EvaluationReport, folder, facts=facts,
@@ -159,6 +164,8 @@ def make_latency(store):
             facts = {"time_to_first_audio_ms": {"p50": 500.0, "p95": 590.0}, "real_time_factor": {"p50": factor, "p95": factor},
                      "peak_memory_mb": 900, "answers": 3, "hardware": "a test, 1 thread", "passed": passed,
                      "reasons": [] if passed else ["real-time factor is 1.50, over the bound of 1.00"]}  # fmt: skip
-            return store.commit(LatencyReport, folder, settings=BenchmarkSettings().model_dump(mode="json"), facts=facts)
+            return store.commit(
+                LatencyReport, folder, settings=BenchmarkSettings().model_dump(mode="json"), facts=facts
+            )
 
     return make

@@ -7,8 +7,9 @@ import pytest
 
 from data_contracts.compare import CompareSettings
 from data_contracts.errors import ArtifactError, MetricError
-from omni_core.compare import Scores, compare, compare_scores, decide
+from omni_core.compare import compare, decide
 from omni_core.metrics import Figure
+from omni_core.paired_scores import Scores, compare_scores
 
 FAST = CompareSettings(replicates=200)
 FIGURES = {
@@ -41,7 +42,9 @@ def test_identical_reports_never_promote(judge_pair):
     for seed in range(5):
         facts = judge_pair(columns(seed=seed), columns(seed=seed))
         assert facts["decision"] == "INCONCLUSIVE"
-        assert all(c["gain"] == c["lower"] == c["upper"] == 0 and c["p_value"] == 1 for c in facts["comparisons"].values())
+        assert all(
+            c["gain"] == c["lower"] == c["upper"] == 0 and c["p_value"] == 1 for c in facts["comparisons"].values()
+        )
         assert "more turns will not do" in facts["reasons"][-1]
 
 
@@ -57,7 +60,9 @@ def test_a_better_model_is_promoted_and_the_reasons_name_estimate_interval_n_and
 def test_a_worse_model_is_rejected_even_when_another_figure_is_better(judge_pair):
     facts = judge_pair(columns(accuracy=0.5, mos=4.5), columns(accuracy=0.95, mos=3.5))
     assert facts["decision"] == "REJECT"
-    assert any("answer_accuracy" in reason and "beyond the margin of 3.0 points" in reason for reason in facts["reasons"])
+    assert any(
+        "answer_accuracy" in reason and "beyond the margin of 3.0 points" in reason for reason in facts["reasons"]
+    )
 
 
 def test_noise_is_inconclusive_and_says_how_many_more_turns_would_tell(judge_pair):
@@ -80,7 +85,9 @@ def test_more_turns_are_counted_from_the_standard_error(judge_pair):
 
 def test_a_model_that_is_too_slow_is_rejected_however_good(judge_pair):
     facts = judge_pair(columns(wer=0.0), columns(wer=0.3), passed=False)
-    assert facts["decision"] == "REJECT" and facts["reasons"][0].startswith("latency gate failed: real-time factor is 1.50")
+    assert facts["decision"] == "REJECT" and facts["reasons"][0].startswith(
+        "latency gate failed: real-time factor is 1.50"
+    )
 
 
 def test_without_a_champion_the_gates_decide(judge_pair):
@@ -93,7 +100,9 @@ def test_without_a_champion_the_gates_decide(judge_pair):
 
 def test_different_sealed_sets_or_judges_are_refused(store, make_report, make_latency):
     ours, theirs = make_report(**columns()), make_report(**columns(seed=1), sealed_set="b" * 32)
-    with pytest.raises(ArtifactError, match="different sealed sets.*evaluate the champion on the manifest of this run"):
+    with pytest.raises(
+        ArtifactError, match=r"different sealed sets.*evaluate the champion on the manifest of this run"
+    ):
         compare(store, ours, theirs, make_latency(), FAST)
     with pytest.raises(ArtifactError, match=r"different evaluate\.judge"):
         compare(store, ours, make_report(**columns(seed=1), settings={"judge": "another"}), make_latency(), FAST)
@@ -122,7 +131,9 @@ def scores(data, speakers):
 def test_chance_alone_promotes_in_at_most_five_percent_of_cases(make_latency):
     trials, turns = 300, 60
     speakers, latency = np.array([f"voice-{i % 6}" for i in range(turns)]), make_latency()
-    generous = CompareSettings(replicates=200, wer_margin=1.0, accuracy_margin=1.0, mos_margin=4.0)  # guards always hold
+    generous = CompareSettings(
+        replicates=200, wer_margin=1.0, accuracy_margin=1.0, mos_margin=4.0
+    )  # guards always hold
     promoted = 0
     for trial in range(trials):
         pair = [scores(columns(turns, seed=2 * trial + side), speakers) for side in (0, 1)]

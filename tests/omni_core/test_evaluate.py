@@ -41,15 +41,21 @@ def test_a_perfect_model_has_no_errors_but_the_judges(run, parrot, tmp_path):
     assert metrics["answer_accuracy"]["value"] == 1 and metrics["question_wer"]["value"] == 0
     assert metrics["own_speech_wer"]["value"] <= 0.1 and metrics["own_speech_wer"]["count"] == 5
     assert metrics["distill_mos"]["count"] == metrics["teacher_wer"]["count"] == 2
-    assert metrics["distill_mos_gap"]["value"] == pytest.approx(0, abs=1e-6)  # it speaks with the teacher's own recordings
+    assert metrics["distill_mos_gap"]["value"] == pytest.approx(
+        0, abs=1e-6
+    )  # it speaks with the teacher's own recordings
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
-    assert rows[0]["time_to_first_audio_ms"] == 200 and rows[0]["real_time_factor"] == pytest.approx(0.5 / rows[0]["duration_s"])
+    assert rows[0]["time_to_first_audio_ms"] == 200 and rows[0]["real_time_factor"] == pytest.approx(
+        0.5 / rows[0]["duration_s"]
+    )
 
 
 def test_mistakes_are_counted_where_they_were_made(run, parrot, pairs, spoken):
     question, answer, _ = pairs[1]  # five plus four
     said_otherwise = decode(spoken[pairs[2][1]])[0]
-    facts, rows = run(parrot({question: (answer, said_otherwise), pairs[4][0]: ("The lights are purple.", np.zeros(0, np.float32))}))
+    facts, rows = run(
+        parrot({question: (answer, said_otherwise), pairs[4][0]: ("The lights are purple.", np.zeros(0, np.float32))})
+    )
     by_question = {row["question_text"]: row for row in rows}
     assert by_question[question]["correct"] == 1 and by_question[question]["spoken_correct"] == 0
     assert by_question[question]["errors"] >= 4

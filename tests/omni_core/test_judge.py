@@ -66,12 +66,12 @@ def test_nothing_to_hear_is_an_empty_text_and_noise_ends(judge):
 
 
 def test_samples_that_are_no_numbers_are_refused(judge):
-    with pytest.raises(MetricError, match="waveform 1 .* not numbers"):
+    with pytest.raises(MetricError, match=r"waveform 1 .* not numbers"):
         judge.transcribe([np.zeros(10, np.float32), np.array([np.nan], np.float32)], 24_000)
 
 
 def test_a_folder_without_a_recogniser_is_refused_with_the_mend(tmp_path):
-    with pytest.raises(WeightsError, match="cannot be loaded.*make weights"):
+    with pytest.raises(WeightsError, match=r"cannot be loaded.*make weights"):
         load_judge(str(tmp_path))
 
 

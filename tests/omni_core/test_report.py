@@ -49,7 +49,7 @@ def make_journey(store, manifest, judge, parrot, make_latency, pairs):
     def make(with_champion=True):
         challenger = model("new <base>")
         ours = evaluation(challenger, parrot())
-        wrong = {pairs[3][0]: ("Your timer <b>is</b> off & on.", np.zeros(24_000, np.float32))}
+        wrong = {pairs[5][0]: ("Your timer <b>is</b> off & on.", np.zeros(24_000, np.float32))}
         theirs = evaluation(model("old base"), parrot(wrong)) if with_champion else None
         latency = make_latency()
         verdict = compare(store, ours, theirs, latency, CompareSettings(replicates=200))
@@ -128,8 +128,10 @@ def test_many_inputs_are_counted_and_known_ones_named(manifest):
 
 
 def test_only_components_that_differ_are_changes(manifest):
-    old, new = (QuantizedModel(digest=d, kind_name="model", facts={"components": {"codec": {"name": "mel_rvq", "size": size}}})
-                for d, size in (("a", 512), ("b", 1024)))
+    old, new = (
+        QuantizedModel(digest=d, kind_name="model", facts={"components": {"codec": {"name": "mel_rvq", "size": size}}})
+        for d, size in (("a", 512), ("b", 1024))
+    )
     assert changes(new, old) == [{"part": "components.codec.size", "champion": 512, "challenger": 1024}]
     assert changes(new, None) == []
 
@@ -143,7 +145,9 @@ def test_pictures_take_the_colour_of_the_page_and_no_fixed_size():
     svg = loss_curve("answer_loss", [(step, 1 / (1 + step)) for step in range(50)])
     head = svg[: svg.index(">")]
     assert svg.startswith("<svg") and "currentColor" in svg and "viewBox" in head and "#010203" not in svg
-    assert not re.search(r' (width|height)="', head) and svg == loss_curve("answer_loss", [(s, 1 / (1 + s)) for s in range(50)])
+    assert not re.search(r' (width|height)="', head) and svg == loss_curve(
+        "answer_loss", [(s, 1 / (1 + s)) for s in range(50)]
+    )
 
 
 def test_a_tone_is_a_line_at_its_pitch_in_the_spectrogram():

@@ -31,7 +31,9 @@ def test_noise_costs_a_point_and_silence_all(metric, speech):
 def test_the_teacher_is_scored_once_and_the_gap_is_teacher_minus_model(metric, speech, monkeypatch):
     turn = AnsweredTurn("a", "q", "r", "q", "r", np.zeros(0, np.float32), 24_000, "", *speech)
     asked = []
-    monkeypatch.setattr(metric, "mos", lambda waveform, rate: asked.append(len(waveform)) or (1.0 if len(waveform) == 0 else 4.0))
+    monkeypatch.setattr(
+        metric, "mos", lambda waveform, rate: asked.append(len(waveform)) or (1.0 if len(waveform) == 0 else 4.0)
+    )
     columns = metric.score([turn, dataclasses.replace(turn, turn_id="b")])
     assert columns == {"mos": [1.0, 1.0], "teacher_mos": [4.0, 4.0], "mos_gap": [3.0, 3.0]}
     assert asked == [0, len(speech[0]), 0]

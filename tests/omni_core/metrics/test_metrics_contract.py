@@ -46,7 +46,9 @@ def test_scores_are_a_finite_number_or_none_a_turn(metric, turns):
 
 
 def test_figures_are_made_of_the_columns_and_are_documented(metric, turns):
-    columns = {name: np.array([np.nan if v is None else v for v in values]) for name, values in metric.score(turns).items()}
+    columns = {
+        name: np.array([np.nan if v is None else v for v in values]) for name, values in metric.score(turns).items()
+    }
     assert metric.figures
     for figure in metric.figures:
         assert figure.numerator in columns and (figure.denominator is None or figure.denominator in columns)
