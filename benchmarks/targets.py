@@ -1,7 +1,7 @@
 """A finished run's artifacts enter, the README's table of targets leaves: each figure with its bound, as measured.
 
-    .venv/bin/python benchmarks/targets.py            # the run that was promoted last, in var/
-    .venv/bin/python benchmarks/targets.py --home var --verdict DIGEST
+.venv/bin/python benchmarks/targets.py            # the run that was promoted last, in var/
+.venv/bin/python benchmarks/targets.py --home var --verdict DIGEST
 """
 
 from __future__ import annotations
@@ -30,8 +30,16 @@ def rows(evaluation: EvaluationReport, latency: LatencyReport) -> list[tuple[str
     return [
         ("own-speech WER", "<= 10 %", f"{value['own_speech_wer']:.1%}"),
         ("right answers (text)", ">= 80 %", f"{value['answer_accuracy']:.1%}"),
-        ("codec round-trip WER minus original WER", "<= 2 points", f"{100 * (value['codec_wer'] - value['teacher_wer']):+.1f} points"),
-        ("DistillMOS, teacher minus answers", "<= 0.7", f"{value['teacher_distill_mos'] - value['distill_mos']:.2f} ({value['distill_mos']:.2f} of {value['teacher_distill_mos']:.2f})"),
+        (
+            "codec round-trip WER minus original WER",
+            "<= 2 points",
+            f"{100 * (value['codec_wer'] - value['teacher_wer']):+.1f} points",
+        ),
+        (
+            "DistillMOS, teacher minus answers",
+            "<= 0.7",
+            f"{value['teacher_distill_mos'] - value['distill_mos']:.2f} ({value['distill_mos']:.2f} of {value['teacher_distill_mos']:.2f})",
+        ),
         ("time to first audio p95, int8", "<= 1.5 s", f"{first['p95'] / 1000:.2f} s"),
         ("real-time factor of the answer, median", "< 1", f"{factor['p50']:.2f}"),
         ("WER of the questions, as heard", "", f"{value['question_wer']:.1%}"),
@@ -47,7 +55,9 @@ def main() -> None:
     verdict = store.load(Verdict, chosen.verdict or newest_verdict(store))
     evaluation = store.load(EvaluationReport, verdict.inputs["challenger"])
     latency = store.load(LatencyReport, verdict.inputs["latency"])
-    print(f"{evaluation.facts['turns']} held-out questions, {evaluation.facts['speakers']} voices not trained on, judge {evaluation.facts['judge']}\n")
+    print(
+        f"{evaluation.facts['turns']} held-out questions, {evaluation.facts['speakers']} voices not trained on, judge {evaluation.facts['judge']}\n"
+    )
     print("| | target | measured |\n|---|---|---|")
     for what, target, measured in rows(evaluation, latency):
         print(f"| {what} | {target} | {measured} |")

@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     from great_expectations.expectations import Expectation
 
 UTTERANCE_COLUMNS = tuple(name for name in UTTERANCE.names if name != "audio")
-TURN_COLUMNS = ("turn_id", "question_id", "answer_id", "question_text", "answer_text", "topic", "split", "language",
-                "question_key")
+TURN_COLUMNS = (
+    "turn_id",
+    "question_id",
+    "answer_id",
+    "question_text",
+    "answer_text",
+    "topic",
+    "split",
+    "language",
+    "question_key",
+)
 
 
 def _rule(kind: str, rule: str, reason: str, **arguments: Any) -> Expectation:
@@ -53,25 +62,45 @@ def record_suite(settings: IngestSettings) -> ExpectationSuite:
     within = {"min_value": fewest, "max_value": most}
     return _suite(
         "records",
-        _rule("ExpectColumnValuesToBeBetween", "cells",
-              "the row has {surplus_cells} more cells than the header; put texts with commas in quotes",
-              column="surplus_cells", max_value=0),
+        _rule(
+            "ExpectColumnValuesToBeBetween",
+            "cells",
+            "the row has {surplus_cells} more cells than the header; put texts with commas in quotes",
+            column="surplus_cells",
+            max_value=0,
+        ),
         _rule(lengths, "id", "the id is empty; give the record one", column="id", min_value=1),
-        _rule(null, "duplicate_id", "the id '{id}' is already that of line {first_line_of_id}; give it another",
-              column="first_line_of_id"),
-        _rule("ExpectColumnValuesToBeInSet", "split", "the split '{split}' is none of " + ", ".join(SPLITS),
-              column="split", value_set=list(SPLITS)),
-        _rule("ExpectColumnValuesToMatchRegex", "language",
-              f"the language '{{language}}' is not the assistant's (ingest.language: {settings.language})",
-              column="language", regex=language_pattern(settings.language)),
+        _rule(
+            null,
+            "duplicate_id",
+            "the id '{id}' is already that of line {first_line_of_id}; give it another",
+            column="first_line_of_id",
+        ),
+        _rule(
+            "ExpectColumnValuesToBeInSet",
+            "split",
+            "the split '{split}' is none of " + ", ".join(SPLITS),
+            column="split",
+            value_set=list(SPLITS),
+        ),
+        _rule(
+            "ExpectColumnValuesToMatchRegex",
+            "language",
+            f"the language '{{language}}' is not the assistant's (ingest.language: {settings.language})",
+            column="language",
+            regex=language_pattern(settings.language),
+        ),
         _rule(lengths, "licence", "no licence is named; fill the cell license", column="license", min_value=1),
         _rule(lengths, "empty_text", "its text is empty; write what is said", column="said", min_value=1),
         _rule(lengths, "empty_text", "its answer text is empty; write the answer", column="answer", min_value=1),
         _rule(lengths, "characters", f"its text has {{said_characters}} {bounds}", column="said", **within),
         _rule(lengths, "characters", f"its answer text has {{answer_characters}} {bounds}", column="answer", **within),
-        _rule(null, "no_voice",
-              "has no {unvoiced} audio and no voice is set: set ingest.voice.teacher or add the recording",
-              column="unvoiced"),
+        _rule(
+            null,
+            "no_voice",
+            "has no {unvoiced} audio and no voice is set: set ingest.voice.teacher or add the recording",
+            column="unvoiced",
+        ),
     )
 
 
@@ -89,24 +118,55 @@ def _measure_rules(quality: QualitySettings) -> list[Expectation]:
     between = "ExpectColumnValuesToBeBetween"
     shortest, longest = quality.min_duration_s, quality.max_duration_s
     return [
-        _rule(between, "sample_rate", "the {role} is sampled at {source_sample_rate_hz:.0f} Hz, under "
-              f"quality.min_sample_rate_hz {quality.min_sample_rate_hz}",
-              column="source_sample_rate_hz", min_value=quality.min_sample_rate_hz),
-        _rule(between, "duration", "the {role} lasts {duration_s:.2f} s "
-              f"(quality.min_duration_s, max_duration_s: {shortest:g} to {longest:g})",
-              column="duration_s", min_value=shortest, max_value=longest),
-        _rule(between, "clipping", "{clipped_fraction:.1%} of the {role}'s samples are at full scale, over "
-              f"quality.max_clipped_fraction {quality.max_clipped_fraction:.1%}",
-              column="clipped_fraction", max_value=quality.max_clipped_fraction),
-        _rule(between, "silence", "{silence_fraction:.0%} of the {role} is silence, over "
-              f"quality.max_silence_fraction {quality.max_silence_fraction:.0%}",
-              column="silence_fraction", max_value=quality.max_silence_fraction),
-        _rule(between, "snr", "the {role}'s signal-to-noise ratio is {snr_db:.1f} dB, under "
-              f"quality.min_snr_db {quality.min_snr_db:g}",
-              column="snr_db", min_value=quality.min_snr_db),
-        _rule(between, "words_per_second", "the {role} has {words_per_second:.1f} words a second, over "
-              f"quality.max_words_per_second {quality.max_words_per_second:g}: text and audio do not belong together",
-              column="words_per_second", max_value=quality.max_words_per_second),
+        _rule(
+            between,
+            "sample_rate",
+            "the {role} is sampled at {source_sample_rate_hz:.0f} Hz, under "
+            f"quality.min_sample_rate_hz {quality.min_sample_rate_hz}",
+            column="source_sample_rate_hz",
+            min_value=quality.min_sample_rate_hz,
+        ),
+        _rule(
+            between,
+            "duration",
+            "the {role} lasts {duration_s:.2f} s "
+            f"(quality.min_duration_s, max_duration_s: {shortest:g} to {longest:g})",
+            column="duration_s",
+            min_value=shortest,
+            max_value=longest,
+        ),
+        _rule(
+            between,
+            "clipping",
+            "{clipped_fraction:.1%} of the {role}'s samples are at full scale, over "
+            f"quality.max_clipped_fraction {quality.max_clipped_fraction:.1%}",
+            column="clipped_fraction",
+            max_value=quality.max_clipped_fraction,
+        ),
+        _rule(
+            between,
+            "silence",
+            "{silence_fraction:.0%} of the {role} is silence, over "
+            f"quality.max_silence_fraction {quality.max_silence_fraction:.0%}",
+            column="silence_fraction",
+            max_value=quality.max_silence_fraction,
+        ),
+        _rule(
+            between,
+            "snr",
+            "the {role}'s signal-to-noise ratio is {snr_db:.1f} dB, under "
+            f"quality.min_snr_db {quality.min_snr_db:g}",
+            column="snr_db",
+            min_value=quality.min_snr_db,
+        ),
+        _rule(
+            between,
+            "words_per_second",
+            "the {role} has {words_per_second:.1f} words a second, over "
+            f"quality.max_words_per_second {quality.max_words_per_second:g}: text and audio do not belong together",
+            column="words_per_second",
+            max_value=quality.max_words_per_second,
+        ),
     ]
 
 
@@ -115,13 +175,24 @@ def between_rows_suite() -> ExpectationSuite:
     null = "ExpectColumnValuesToBeNull"
     return _suite(
         "between_rows",
-        _rule(null, "duplicate", "the same text with the same audio is already that of {duplicate_of}",
-              column="duplicate_of"),
-        _rule(null, "text_leakage", "its text or recording is also in the sealed test split, as {text_also_in_test}",
-              column="text_also_in_test"),
-        _rule(null, "speaker_leakage",
-              "its question is spoken by '{speaker_also_in_test}', a voice of the sealed test split",
-              column="speaker_also_in_test"),
+        _rule(
+            null,
+            "duplicate",
+            "the same text with the same audio is already that of {duplicate_of}",
+            column="duplicate_of",
+        ),
+        _rule(
+            null,
+            "text_leakage",
+            "its text or recording is also in the sealed test split, as {text_also_in_test}",
+            column="text_also_in_test",
+        ),
+        _rule(
+            null,
+            "speaker_leakage",
+            "its question is spoken by '{speaker_also_in_test}', a voice of the sealed test split",
+            column="speaker_also_in_test",
+        ),
     )
 
 
@@ -171,8 +242,14 @@ def totals_suite(quality: QualitySettings) -> ExpectationSuite:
         gxe.ExpectColumnPairValuesToBeEqual(column_A="read", column_B="accepted_plus_rejected"),
         _rule(between, "rejected", "", column="rejected_fraction", max_value=quality.max_rejected_fraction),
         *(
-            _rule(between, "quantity", f"{{{split}:.0f}} accepted {split} turns are fewer than "
-                  f"quality.min_{split}_turns {count}; add some or lower it", column=split, min_value=count)
+            _rule(
+                between,
+                "quantity",
+                f"{{{split}:.0f}} accepted {split} turns are fewer than "
+                f"quality.min_{split}_turns {count}; add some or lower it",
+                column=split,
+                min_value=count,
+            )
             for split, count in least.items()
         ),
     )

@@ -1,8 +1,8 @@
 """What features takes and returns: settings, one FeatureShard a Parquet shard, and their Arrow schemas.
 
-    question shard -> encoder features (frames, width) float16
-    answer shard   -> codes (codebooks, frames), phonemes, durations, pitch, energy
-    answer shard   -> language model states at the answer's tokens
+question shard -> encoder features (frames, width) float16
+answer shard   -> codes (codebooks, frames), phonemes, durations, pitch, energy
+answer shard   -> language model states at the answer's tokens
 """
 
 from __future__ import annotations
@@ -28,29 +28,37 @@ class FeatureShard(Artifact):
     kind: ClassVar[str] = "features"
 
 
-ENCODER_FEATURES = pa.schema([
-    pa.field("utterance_id", pa.string(), nullable=False),
-    pa.field("frames", pa.int32(), nullable=False),
-    pa.field("width", pa.int32(), nullable=False),
-    pa.field("features", pa.binary(), nullable=False),       # float16 (frames, width), row major
-])
+ENCODER_FEATURES = pa.schema(
+    [
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("frames", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("features", pa.binary(), nullable=False),  # float16 (frames, width), row major
+    ]
+)
 
-SPEECH_TARGETS = pa.schema([
-    pa.field("utterance_id", pa.string(), nullable=False),
-    pa.field("split", pa.string(), nullable=False),
-    pa.field("frames", pa.int32(), nullable=False),          # codec frames
-    pa.field("codebooks", pa.int32(), nullable=False),
-    pa.field("codes", pa.binary(), nullable=False),          # int16 (codebooks, frames)
-    pa.field("phonemes", pa.list_(pa.int16()), nullable=False),
-    pa.field("word_of_phoneme", pa.list_(pa.int16()), nullable=False),  # index of the word each phoneme belongs to
-    pa.field("durations", pa.list_(pa.int16()), nullable=False),        # in aligner frames, sums to their count
-    pa.field("log_f0", pa.list_(pa.float32()), nullable=False),         # a phoneme, 0 where unvoiced
-    pa.field("energy", pa.list_(pa.float32()), nullable=False),         # a phoneme, log RMS
-])
+SPEECH_TARGETS = pa.schema(
+    [
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("frames", pa.int32(), nullable=False),  # codec frames
+        pa.field("codebooks", pa.int32(), nullable=False),
+        pa.field("codes", pa.binary(), nullable=False),  # int16 (codebooks, frames)
+        pa.field("phonemes", pa.list_(pa.int16()), nullable=False),
+        pa.field("word_of_phoneme", pa.list_(pa.int16()), nullable=False),  # index of the word each phoneme belongs to
+        pa.field("durations", pa.list_(pa.int16()), nullable=False),  # in aligner frames, sums to their count
+        pa.field("log_f0", pa.list_(pa.float32()), nullable=False),  # a phoneme, 0 where unvoiced
+        pa.field("energy", pa.list_(pa.float32()), nullable=False),  # a phoneme, log RMS
+    ]
+)
 
-LANGUAGE_MODEL_STATES = pa.schema([
-    pa.field("utterance_id", pa.string(), nullable=False),
-    pa.field("words", pa.int32(), nullable=False),
-    pa.field("width", pa.int32(), nullable=False),
-    pa.field("states", pa.binary(), nullable=False),         # float16 (words, width), last hidden state, mean over a word's tokens
-])
+LANGUAGE_MODEL_STATES = pa.schema(
+    [
+        pa.field("utterance_id", pa.string(), nullable=False),
+        pa.field("words", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field(
+            "states", pa.binary(), nullable=False
+        ),  # float16 (words, width), last hidden state, mean over a word's tokens
+    ]
+)

@@ -1,9 +1,9 @@
 """What ingest takes and returns: its settings, the Manifest, and the Arrow schemas of the tables.
 
-    sources -> utterances/<role>-00000.parquet   every piece of speech with its audio, once
-               turns.parquet                     question utterance -> answer utterance
-               rejected/rejected.parquet         what was set aside, and why      accepted + rejected = read
-               data_docs/                        Great Expectations' pages
+sources -> utterances/<role>-00000.parquet   every piece of speech with its audio, once
+           turns.parquet                     question utterance -> answer utterance
+           rejected/rejected.parquet         what was set aside, and why      accepted + rejected = read
+           data_docs/                        Great Expectations' pages
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class IngestSettings(Settings):
     """Where the data is and what is good enough."""
 
     sources: tuple[str, ...] = (
-        "examples/quickstart/texts", "examples/quickstart/practice", "examples/quickstart/recordings",
+        "examples/quickstart/texts",
+        "examples/quickstart/practice",
+        "examples/quickstart/recordings",
     )
     """Folders with a metadata.csv each (columns: see examples/README.md)."""
     language: str = Field("en", min_length=2, max_length=8)
@@ -103,42 +105,48 @@ class RejectedRecords(Artifact):
     kind: ClassVar[str] = "rejected"
 
 
-UTTERANCE = pa.schema([
-    pa.field("utterance_id", pa.string(), nullable=False),   # digest of source, id and role
-    pa.field("role", pa.string(), nullable=False),           # question, answer or speech
-    pa.field("source", pa.string(), nullable=False),         # name of the source folder
-    pa.field("language", pa.string(), nullable=False),
-    pa.field("split", pa.string(), nullable=False),
-    pa.field("text", pa.string(), nullable=False),
-    pa.field("speaker", pa.string(), nullable=False),
-    pa.field("license", pa.string(), nullable=False),
-    pa.field("synthesized", pa.bool_(), nullable=False),
-    pa.field("sample_rate_hz", pa.int32(), nullable=False),  # of the stored audio
-    pa.field("source_sample_rate_hz", pa.int32(), nullable=False),
-    pa.field("duration_s", pa.float32(), nullable=False),
-    pa.field("clipped_fraction", pa.float32(), nullable=False),
-    pa.field("silence_fraction", pa.float32(), nullable=False),
-    pa.field("snr_db", pa.float32(), nullable=False),
-    pa.field("words_per_second", pa.float32(), nullable=False),
-    pa.field("audio", pa.binary(), nullable=False),          # FLAC, mono, 16 bit
-])
+UTTERANCE = pa.schema(
+    [
+        pa.field("utterance_id", pa.string(), nullable=False),  # digest of source, id and role
+        pa.field("role", pa.string(), nullable=False),  # question, answer or speech
+        pa.field("source", pa.string(), nullable=False),  # name of the source folder
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("speaker", pa.string(), nullable=False),
+        pa.field("license", pa.string(), nullable=False),
+        pa.field("synthesized", pa.bool_(), nullable=False),
+        pa.field("sample_rate_hz", pa.int32(), nullable=False),  # of the stored audio
+        pa.field("source_sample_rate_hz", pa.int32(), nullable=False),
+        pa.field("duration_s", pa.float32(), nullable=False),
+        pa.field("clipped_fraction", pa.float32(), nullable=False),
+        pa.field("silence_fraction", pa.float32(), nullable=False),
+        pa.field("snr_db", pa.float32(), nullable=False),
+        pa.field("words_per_second", pa.float32(), nullable=False),
+        pa.field("audio", pa.binary(), nullable=False),  # FLAC, mono, 16 bit
+    ]
+)
 
-TURN = pa.schema([
-    pa.field("turn_id", pa.string(), nullable=False),
-    pa.field("question_id", pa.string(), nullable=False),    # utterance_id
-    pa.field("answer_id", pa.string(), nullable=False),      # utterance_id
-    pa.field("question_text", pa.string(), nullable=False),
-    pa.field("answer_text", pa.string(), nullable=False),
-    pa.field("topic", pa.string(), nullable=False),
-    pa.field("split", pa.string(), nullable=False),
-    pa.field("language", pa.string(), nullable=False),
-])
+TURN = pa.schema(
+    [
+        pa.field("turn_id", pa.string(), nullable=False),
+        pa.field("question_id", pa.string(), nullable=False),  # utterance_id
+        pa.field("answer_id", pa.string(), nullable=False),  # utterance_id
+        pa.field("question_text", pa.string(), nullable=False),
+        pa.field("answer_text", pa.string(), nullable=False),
+        pa.field("topic", pa.string(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+    ]
+)
 
-REJECTED = pa.schema([
-    pa.field("source", pa.string(), nullable=False),
-    pa.field("id", pa.string(), nullable=False),
-    pa.field("row", pa.int64(), nullable=False),             # line of the metadata file, header = 1
-    pa.field("reason", pa.string(), nullable=False),         # one sentence
-    pa.field("rule", pa.string(), nullable=False),           # short name, to count by
-    pa.field("record", pa.string(), nullable=False),         # the metadata row as JSON
-])
+REJECTED = pa.schema(
+    [
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),  # line of the metadata file, header = 1
+        pa.field("reason", pa.string(), nullable=False),  # one sentence
+        pa.field("rule", pa.string(), nullable=False),  # short name, to count by
+        pa.field("record", pa.string(), nullable=False),  # the metadata row as JSON
+    ]
+)

@@ -88,16 +88,18 @@ def _stop_when_nothing_can_be_spoken(records: Sequence[Record], failures: dict[i
         raise SourceError(f"none of the {len(records)} records can be used: each {failures[0].reason}")
 
 
-def _failures_of_records(bad: dict[int, Failure], utterances: pandas.DataFrame,
-                         ids: Sequence[tuple[str, ...]]) -> dict[int, Failure]:
+def _failures_of_records(
+    bad: dict[int, Failure], utterances: pandas.DataFrame, ids: Sequence[tuple[str, ...]]
+) -> dict[int, Failure]:
     """Index of a record -> failure of the first of its utterances that failed."""
     by_id = {utterances.utterance_id[row]: failure for row, failure in bad.items()}
     found = {index: [by_id[one] for one in needed if one in by_id] for index, needed in enumerate(ids)}
     return {index: failures[0] for index, failures in found.items() if failures}
 
 
-def _judge_the_whole(store: ArtifactStore, settings: IngestSettings, outcome: Outcome, facts: dict,
-                     validator: Validator) -> None:
+def _judge_the_whole(
+    store: ArtifactStore, settings: IngestSettings, outcome: Outcome, facts: dict, validator: Validator
+) -> None:
     """Run the suites over what is handed on. Too much set aside or too little left stops; the table is kept."""
     import pandas
 
@@ -128,8 +130,9 @@ def _too_many(outcome: Outcome, facts: dict, settings: IngestSettings, path: str
     )
 
 
-def _keep_rejected(store: ArtifactStore, settings: IngestSettings, outcome: Outcome, facts: dict,
-                   validator: Validator) -> str:
+def _keep_rejected(
+    store: ArtifactStore, settings: IngestSettings, outcome: Outcome, facts: dict, validator: Validator
+) -> str:
     """Write the RejectedRecords artifact; returns the address of its table."""
     with store.scratch(RejectedRecords.kind) as folder:
         write_table(tables.rejected_table(outcome), folder / "rejected.parquet")
@@ -138,8 +141,15 @@ def _keep_rejected(store: ArtifactStore, settings: IngestSettings, outcome: Outc
     return f"{store.root}/{kept.kind_name}/{kept.digest}/rejected.parquet"
 
 
-def _write_manifest(store: ArtifactStore, settings: IngestSettings, outcome: Outcome, facts: dict,
-                    validator: Validator, shards: Sequence[PlannedShard], work: Path) -> Manifest:
+def _write_manifest(
+    store: ArtifactStore,
+    settings: IngestSettings,
+    outcome: Outcome,
+    facts: dict,
+    validator: Validator,
+    shards: Sequence[PlannedShard],
+    work: Path,
+) -> Manifest:
     with store.scratch(Manifest.kind) as folder:
         for shard in shards:
             rows = pq.read_table(work_file(work, shard), columns=UTTERANCE.names)
@@ -152,8 +162,12 @@ def _write_manifest(store: ArtifactStore, settings: IngestSettings, outcome: Out
         write_table(tables.turn_table(tables.turn_rows(outcome)), folder / "turns.parquet")
         validator.write_docs(folder / "data_docs")
         return store.commit(
-            Manifest, folder, settings=settings.model_dump(mode="json"), facts=facts,
-            code_digest=code_digest("omni_core.ingest"), licences=_licences(outcome),
+            Manifest,
+            folder,
+            settings=settings.model_dump(mode="json"),
+            facts=facts,
+            code_digest=code_digest("omni_core.ingest"),
+            licences=_licences(outcome),
         )
 
 

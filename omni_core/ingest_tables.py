@@ -65,13 +65,23 @@ def record_table(records: Sequence[Record], settings: IngestSettings) -> pandas.
     for record in records:
         first = first_line.setdefault((record.source, record.id), record.line)
         answer = record.answer.text if record.answer else None
-        rows.append({
-            "source": record.source, "id": record.id, "line": record.line, "split": record.split,
-            "language": record.language, "license": record.license, "said": record.said.text, "answer": answer,
-            "said_characters": len(record.said.text), "answer_characters": len(answer or ""),
-            "surplus_cells": record.surplus_cells, "first_line_of_id": str(first) if first != record.line else None,
-            "unvoiced": None if settings.voice.teacher else _unvoiced(record),
-        })
+        rows.append(
+            {
+                "source": record.source,
+                "id": record.id,
+                "line": record.line,
+                "split": record.split,
+                "language": record.language,
+                "license": record.license,
+                "said": record.said.text,
+                "answer": answer,
+                "said_characters": len(record.said.text),
+                "answer_characters": len(answer or ""),
+                "surplus_cells": record.surplus_cells,
+                "first_line_of_id": str(first) if first != record.line else None,
+                "unvoiced": None if settings.voice.teacher else _unvoiced(record),
+            }
+        )
     return pandas.DataFrame(rows)
 
 
@@ -109,8 +119,9 @@ def between_table(records: Sequence[Record], failures: Mapping[int, Failure]) ->
     return pandas.DataFrame(rows, index=left, columns=columns, dtype=object)
 
 
-def _row_between(records: Sequence[Record], index: int, first: Mapping[tuple, int],
-                 sealed: Mapping[tuple[str, str], str]) -> dict[str, str | None]:
+def _row_between(
+    records: Sequence[Record], index: int, first: Mapping[tuple, int], sealed: Mapping[tuple[str, str], str]
+) -> dict[str, str | None]:
     record, original = records[index], first[_identity(records[index])]
     leaks = {} if record.split == SEALED else {kind: sealed.get((kind, value)) for kind, value in _traces(record)}
     return {
@@ -149,7 +160,8 @@ def trace_table(outcome: Outcome) -> pandas.DataFrame:
 
     sides = {
         (kind, value, record.split == SEALED)
-        for record in (outcome.records[index] for index in outcome.accepted) for kind, value in _traces(record)
+        for record in (outcome.records[index] for index in outcome.accepted)
+        for kind, value in _traces(record)
     }
     return pandas.DataFrame(sorted(sides), columns=["kind", "value", "sealed"])
 
@@ -164,12 +176,19 @@ def turn_rows(outcome: Outcome) -> list[dict[str, Any]]:
         record = outcome.records[index]
         if record.answer:
             question_id, answer_id = outcome.ids[index]
-            rows.append({
-                "turn_id": f"{digest_of(_name(record))[:4]}-{_name(record)}", "question_id": question_id,
-                "answer_id": answer_id, "question_text": record.said.text, "answer_text": record.answer.text,
-                "topic": record.topic, "split": record.split, "language": record.language,
-                "question_key": f"{text_key(record.said.text)} {record.said.audio_sha256}",
-            })
+            rows.append(
+                {
+                    "turn_id": f"{digest_of(_name(record))[:4]}-{_name(record)}",
+                    "question_id": question_id,
+                    "answer_id": answer_id,
+                    "question_text": record.said.text,
+                    "answer_text": record.answer.text,
+                    "topic": record.topic,
+                    "split": record.split,
+                    "language": record.language,
+                    "question_key": f"{text_key(record.said.text)} {record.said.audio_sha256}",
+                }
+            )
     return rows
 
 
@@ -181,8 +200,14 @@ def turn_table(rows: list[dict[str, Any]]) -> pa.Table:
 def rejected_table(outcome: Outcome) -> pa.Table:
     """rejected.parquet: every record that was set aside, in metadata order."""
     rows = [
-        {"source": record.source, "id": record.id, "row": record.line, "reason": failure.reason, "rule": failure.rule,
-         "record": record.cells}
+        {
+            "source": record.source,
+            "id": record.id,
+            "row": record.line,
+            "reason": failure.reason,
+            "rule": failure.rule,
+            "record": record.cells,
+        }
         for record, failure in ((outcome.records[index], outcome.failures[index]) for index in sorted(outcome.failures))
     ]
     return pa.Table.from_pylist(rows, schema=REJECTED)
@@ -200,11 +225,15 @@ def facts_of(outcome: Outcome, voice: str) -> dict[str, Any]:
         sources[record.source]["accepted"] += index not in outcome.failures
     turns = Counter(records[index].split for index in outcome.accepted if records[index].answer)
     return {
-        "read": len(records), "accepted": len(outcome.accepted), "rejected": len(outcome.failures),
+        "read": len(records),
+        "accepted": len(outcome.accepted),
+        "rejected": len(outcome.failures),
         "rejected_by_rule": dict(Counter(failure.rule for failure in outcome.failures.values()).most_common()),
         "turns": {split: turns[split] for split in SPLITS},
         "utterances": {role: int(count) for role, count in kept.role.value_counts().sort_index().items()},
-        "minutes": dict(minutes), "sources": sources, "voice": voice or None,
+        "minutes": dict(minutes),
+        "sources": sources,
+        "voice": voice or None,
         "unknown_speakers": int((kept.speaker == UNKNOWN).sum()),
     }
 
@@ -213,7 +242,13 @@ def totals_table(facts: Mapping[str, Any]) -> pandas.DataFrame:
     """The one row of `expectations.totals_suite`."""
     import pandas
 
-    return pandas.DataFrame([{
-        "read": facts["read"], "accepted_plus_rejected": facts["accepted"] + facts["rejected"],
-        "rejected_fraction": facts["rejected"] / facts["read"], **facts["turns"],
-    }])
+    return pandas.DataFrame(
+        [
+            {
+                "read": facts["read"],
+                "accepted_plus_rejected": facts["accepted"] + facts["rejected"],
+                "rejected_fraction": facts["rejected"] / facts["read"],
+                **facts["turns"],
+            }
+        ]
+    )

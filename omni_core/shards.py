@@ -37,8 +37,9 @@ FULL = (28, 122)  # ENOSPC, EDQUOT
 Rows = list[dict[str, Any]]
 
 
-def make_shards(shards: Sequence[PlannedShard], work: Path, settings: VoiceSettings,
-                progress: Progress = silent) -> None:
+def make_shards(
+    shards: Sequence[PlannedShard], work: Path, settings: VoiceSettings, progress: Progress = silent
+) -> None:
     """Make every shard's file in `work` that is not there yet. Raises StorageError on a full disk."""
     missing = [shard for shard in shards if not work_file(work, shard).is_file()]
     total = sum(len(shard.plans) for shard in shards)
@@ -104,8 +105,9 @@ def _rows_of(chunks: Sequence[tuple[Plan, ...]], settings: VoiceSettings) -> Gen
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_order(pool: ProcessPoolExecutor, function: Callable[[Any], Rows], items: Iterable[Any],
-              ahead: int) -> Iterator[Rows]:
+def _in_order(
+    pool: ProcessPoolExecutor, function: Callable[[Any], Rows], items: Iterable[Any], ahead: int
+) -> Iterator[Rows]:
     waiting: deque[Future[Rows]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

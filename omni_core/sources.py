@@ -146,9 +146,18 @@ def _record(source: str, folder: Path, position: int, line: int, row: dict[str |
     said = ("question_text", "question_audio", "question_speaker") if turn else ("text", "audio", "speaker")
     answer = _piece(folder, cells, "answer_text", "answer_audio", "answer_speaker") if turn else None
     return Record(
-        source, line, position, cells["id"], cells["language"], cells.get("split", "") or "train",
-        cells.get("topic", ""), cells.get("license", "unknown"), _piece(folder, cells, *said), answer,
-        len(surplus), json.dumps(cells, ensure_ascii=False),
+        source,
+        line,
+        position,
+        cells["id"],
+        cells["language"],
+        cells.get("split", "") or "train",
+        cells.get("topic", ""),
+        cells.get("license", "unknown"),
+        _piece(folder, cells, *said),
+        answer,
+        len(surplus),
+        json.dumps(cells, ensure_ascii=False),
     )
 
 

@@ -54,7 +54,9 @@ class ArtifactStore:
     def __init__(self, root: str | Path):
         self.root = str(root).rstrip("/")
         self.fs, self.base = fsspec.core.url_to_fs(self.root)
-        self.is_local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, (tuple, list)) else (self.fs.protocol,))
+        self.is_local = "file" in (
+            self.fs.protocol if isinstance(self.fs.protocol, (tuple, list)) else (self.fs.protocol,)
+        )
 
     @contextmanager
     def scratch(self, kind: str) -> Iterator[Path]:
@@ -64,32 +66,51 @@ class ArtifactStore:
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
         except OSError as error:
-            raise StorageError(f"cannot write to the store {self.root}: {error.strerror}; free some space or choose another store") from error
+            raise StorageError(
+                f"cannot write to the store {self.root}: {error.strerror}; free some space or choose another store"
+            ) from error
         try:
             yield folder
         except OSError as error:
             if error.errno in (28, 122):  # ENOSPC, EDQUOT
-                raise StorageError(f"the disk of the store {self.root} is full while writing '{kind}'; free some space and start again, finished stages are kept") from error
+                raise StorageError(
+                    f"the disk of the store {self.root} is full while writing '{kind}'; free some space and start again, finished stages are kept"
+                ) from error
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, cls: type[A], folder: Path, *, inputs: dict[str, Artifact] | None = None, code_digest: str = "",
-               settings: dict[str, Any] | None = None, facts: dict[str, Any] | None = None,
-               licences: dict[str, str] | None = None) -> A:
+    def commit(
+        self,
+        cls: type[A],
+        folder: Path,
+        *,
+        inputs: dict[str, Artifact] | None = None,
+        code_digest: str = "",
+        settings: dict[str, Any] | None = None,
+        facts: dict[str, Any] | None = None,
+        licences: dict[str, str] | None = None,
+    ) -> A:
         """Make an artifact of a scratch folder: hash, card, rename. The same content twice is stored once."""
         files = describe_files(folder)
         card = cls(
-            digest=content_digest(files), kind_name=cls.kind, files=files, code_digest=code_digest,
+            digest=content_digest(files),
+            kind_name=cls.kind,
+            files=files,
+            code_digest=code_digest,
             inputs={role: a.digest for role, a in (inputs or {}).items()},
-            settings=settings or {}, facts=facts or {}, licences=licences or {},
+            settings=settings or {},
+            facts=facts or {},
+            licences=licences or {},
         )
         (folder / CARD).write_text(card.model_dump_json(indent=1))
         target = f"{self.base}/{cls.kind}/{card.digest}"
         try:
             self._place(folder, target, card)
         except OSError as error:
-            raise StorageError(f"cannot write '{cls.kind}' to the store {self.root}: {error.strerror}; free some space and start again") from error
+            raise StorageError(
+                f"cannot write '{cls.kind}' to the store {self.root}: {error.strerror}; free some space and start again"
+            ) from error
         return card
 
     def _place(self, folder: Path, target: str, card: Artifact) -> None:
@@ -117,7 +138,9 @@ class ArtifactStore:
         """A local folder with the artifact's files (downloaded once to a cache when the store is remote)."""
         base = f"{self.base}/{artifact.kind_name}/{artifact.digest}"
         if not self.holds(artifact):
-            raise ArtifactError(f"artifact {artifact.kind_name}/{artifact.digest} is missing or incomplete in the store {self.root}; run the flow again, it will be made anew")
+            raise ArtifactError(
+                f"artifact {artifact.kind_name}/{artifact.digest} is missing or incomplete in the store {self.root}; run the flow again, it will be made anew"
+            )
         if self.is_local:
             return Path(base)
         local = Path(tempfile.gettempdir()) / "omnirefit-store-cache" / artifact.digest
@@ -131,7 +154,9 @@ class ArtifactStore:
         folder = self.folder(artifact)
         for name, entry in artifact.files.items():
             if sha256_of(folder / name) != entry.sha256:
-                raise ArtifactError(f"{artifact.kind_name}/{artifact.digest}: '{name}' was altered after it was written (sha256 differs); delete that folder and run the flow again")
+                raise ArtifactError(
+                    f"{artifact.kind_name}/{artifact.digest}: '{name}' was altered after it was written (sha256 differs); delete that folder and run the flow again"
+                )
         return folder
 
     def load(self, cls: type[A], digest: str) -> A:

@@ -70,21 +70,39 @@ def plan_of(record: Record, role: str, piece: Piece, settings: IngestSettings, s
 
     Answers are seeded by their text, questions by their id, so neither hears of the rest of the data.
     """
-    same = (piece.text, piece.audio_sha256, piece.audio_name, piece.speaker,
-            record.split, record.language, record.license)
+    same = (
+        piece.text,
+        piece.audio_sha256,
+        piece.audio_name,
+        piece.speaker,
+        record.split,
+        record.language,
+        record.license,
+    )
     key = same if role == "answer" else (record.id,)
     seeded = (record.source, record.id, piece.text, str(settings.seed)) if role == "question" else (piece.text,)
     synthetic = speaker + (VARIED if role == "question" else "")
     said_by = synthetic if piece.audio is None else piece.speaker or UNKNOWN
     whose = () if role == "answer" else (record.source,)  # equal answers of two sources are one utterance
     return Plan(
-        digest_of(*whose, role, *key), role, record.source, record.language, record.split, piece.text, said_by,
-        record.license, piece.audio, piece.audio_name, piece.audio_sha256, int(digest_of(*seeded)[:8], 16),
+        digest_of(*whose, role, *key),
+        role,
+        record.source,
+        record.language,
+        record.split,
+        piece.text,
+        said_by,
+        record.license,
+        piece.audio,
+        piece.audio_name,
+        piece.audio_sha256,
+        int(digest_of(*seeded)[:8], 16),
     )
 
 
-def plan_shards(records: Sequence[Record], accepted: set[int], settings: IngestSettings,
-                speaker: str) -> tuple[list[PlannedShard], list[tuple[str, ...]]]:
+def plan_shards(
+    records: Sequence[Record], accepted: set[int], settings: IngestSettings, speaker: str
+) -> tuple[list[PlannedShard], list[tuple[str, ...]]]:
     """Shards by role and source in metadata order, and each record's utterance ids: (question, answer) or (speech,).
 
     Places are counted over all records, set aside or not: a record that is set aside later empties its place and
@@ -155,10 +173,16 @@ def _record_or_speak(plan: Plan, settings: VoiceSettings) -> tuple[np.ndarray, i
 def _row(plan: Plan, waveform: np.ndarray, rate_hz: int, source_rate_hz: int, clipped: float) -> dict[str, Any]:
     duration_s, power_db = len(waveform) / rate_hz, measures.frame_power_db(waveform, rate_hz)
     return _described(plan) | {
-        "sample_rate_hz": rate_hz, "source_sample_rate_hz": source_rate_hz, "duration_s": duration_s,
-        "clipped_fraction": clipped, "silence_fraction": measures.silence_fraction(power_db),
-        "snr_db": measures.snr_db(power_db), "words_per_second": measures.words_per_second(plan.text, duration_s),
-        "audio": encode_flac(waveform, rate_hz), "fault": None, "fault_sentence": None,
+        "sample_rate_hz": rate_hz,
+        "source_sample_rate_hz": source_rate_hz,
+        "duration_s": duration_s,
+        "clipped_fraction": clipped,
+        "silence_fraction": measures.silence_fraction(power_db),
+        "snr_db": measures.snr_db(power_db),
+        "words_per_second": measures.words_per_second(plan.text, duration_s),
+        "audio": encode_flac(waveform, rate_hz),
+        "fault": None,
+        "fault_sentence": None,
     }
 
 

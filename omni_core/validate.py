@@ -76,12 +76,11 @@ class Validator:
         # Labels of all failing rows are asked for only where they are read: COMPLETE is slow on many failures.
         form = {"result_format": "COMPLETE" if complete else "SUMMARY", "return_unexpected_index_query": False}
         results = definition.run(
-            batch_parameters={"dataframe": table}, result_format=form,
+            batch_parameters={"dataframe": table},
+            result_format=form,
             run_id=RunIdentifier(run_name=RUN_NAME, run_time=RUN_TIME),
         ).results
-        failed = [
-            (_meta(result), _labels(suite.name, result)) for result in results if not result.success
-        ]
+        failed = [(_meta(result), _labels(suite.name, result)) for result in results if not result.success]
         return sorted(failed, key=lambda item: order.index(item[0]) if item[0] in order else -1)
 
     def write_docs(self, folder: Path) -> None:

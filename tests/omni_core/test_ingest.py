@@ -19,8 +19,19 @@ from omni_core.sources import read_sources, source_names
 from omni_core.store import ArtifactStore
 from omni_core.teacher import load_voice
 
-TURN_COLUMNS = ("id", "language", "split", "topic", "question_text", "answer_text", "question_audio", "answer_audio",
-                "question_speaker", "answer_speaker", "license")
+TURN_COLUMNS = (
+    "id",
+    "language",
+    "split",
+    "topic",
+    "question_text",
+    "answer_text",
+    "question_audio",
+    "answer_audio",
+    "question_speaker",
+    "answer_speaker",
+    "license",
+)
 ANY = QualitySettings(max_rejected_fraction=1, min_train_turns=0, min_validation_turns=0, min_test_turns=0)
 PLACES = ("kitchen", "hall", "attic", "garden", "cellar", "office", "porch", "garage", "bath", "closet", "den", "shed")
 
@@ -43,7 +54,11 @@ def write_source(folder: Path, rows: list[dict], columns=TURN_COLUMNS) -> str:
 def turn(number: int, **cells) -> dict:
     """A valid turn about a place; questions differ by number, answers repeat every third."""
     return {
-        "id": f"t{number}", "language": "en", "split": "train", "topic": "lights", "license": "CC0-1.0",
+        "id": f"t{number}",
+        "language": "en",
+        "split": "train",
+        "topic": "lights",
+        "license": "CC0-1.0",
         "question_text": f"Turn on light {number} in the {PLACES[number % 12]}.",
         "answer_text": f"The {PLACES[number // 3 % 12]} is bright.",
     } | cells
@@ -88,7 +103,10 @@ def test_texts_are_spoken_into_turns_of_the_schema(spoken):
 def test_equal_answers_of_a_split_are_one_utterance_in_the_plain_voice(spoken):
     answers = utterances(*spoken, "answer")
     assert [(row["text"], row["split"]) for row in answers] == [
-        ("The kitchen is bright.", "train"), ("The den is bright.", "validation"), ("The bath is bright.", "test")]
+        ("The kitchen is bright.", "train"),
+        ("The den is bright.", "validation"),
+        ("The bath is bright.", "test"),
+    ]
     plain = load_voice("hibari")
     for row in answers:
         waveform, rate_hz = decode(row["audio"])
@@ -115,7 +133,14 @@ def test_data_docs_and_the_empty_rejected_table_travel_with_the_manifest(spoken)
     pages = [name for name in manifest.files if name.startswith("data_docs/validations")]
     assert "data_docs/index.html" in manifest.files
     assert {name.split("/")[2] for name in pages} == {
-        "records", "utterances", "between_rows", "accepted_utterances", "accepted_turns", "sealed_test", "totals"}
+        "records",
+        "utterances",
+        "between_rows",
+        "accepted_utterances",
+        "accepted_turns",
+        "sealed_test",
+        "totals",
+    }
 
 
 def test_the_same_data_gives_the_same_bytes_wherever_it_lies_and_however_many_processes(tmp_path, spoken, monkeypatch):
@@ -128,6 +153,7 @@ def test_the_same_data_gives_the_same_bytes_wherever_it_lies_and_however_many_pr
 
 def bad_rows(folder: Path, speech: np.ndarray) -> tuple[list[dict], dict[str, str]]:
     """One record for each way of being bad, and the rule that each one breaks; good ones at both ends."""
+
     def save(name: str, waveform: np.ndarray, rate_hz: int = 24_000, **options) -> str:
         soundfile.write(folder / "audio" / name, waveform, rate_hz, **options)
         return f"audio/{name}"
@@ -217,7 +243,8 @@ def test_rows_at_the_end_and_one_more_source_leave_full_shards_as_they_were(tmp_
     rest = settings_for(first, quality=ANY, shard_rows=8)
     _, without_leak = run(tmp_path, rest)
     assert {"utterances/question-00-00000.parquet", "utterances/answer-00-00000.parquet"} <= set(
-        unchanged_shards(before, without_leak))
+        unchanged_shards(before, without_leak)
+    )
     assert "utterances/question-00-00001.parquet" in unchanged_shards(without_leak, after)
 
 
@@ -254,8 +281,9 @@ def test_too_many_rejected_stops_names_the_reasons_and_keeps_the_table(tmp_path)
 
 
 def test_too_few_turns_of_a_split_stop_with_the_setting_to_change(tmp_path):
-    settings = settings_for(write_source(tmp_path / "texts", [turn(0), turn(30, split="validation")]),
-                            quality=QualitySettings())
+    settings = settings_for(
+        write_source(tmp_path / "texts", [turn(0), turn(30, split="validation")]), quality=QualitySettings()
+    )
     with pytest.raises(SourceError, match=r"0 accepted test turns are fewer than quality\.min_test_turns 1; add some"):
         run(tmp_path, settings)
 
@@ -283,15 +311,24 @@ def test_without_a_voice_and_without_recordings_nothing_can_be_read(tmp_path):
 def test_plain_speech_keeps_its_rate_and_one_speaker_in_all_splits(tmp_path, speech):
     folder = tmp_path / "prompts"
     columns = ("id", "language", "text", "audio", "speaker")
-    rows = [{"id": f"p{number}", "language": "en-US", "text": f"Please hold the line for agent number {number}.",
-             "audio": f"audio/p{number}.ogg", "speaker": "ann"} for number in range(3)]
+    rows = [
+        {
+            "id": f"p{number}",
+            "language": "en-US",
+            "text": f"Please hold the line for agent number {number}.",
+            "audio": f"audio/p{number}.ogg",
+            "speaker": "ann",
+        }
+        for number in range(3)
+    ]
     source = write_source(folder, rows, columns)
     for number in range(3):
         soundfile.write(folder / "audio" / f"p{number}.ogg", speech * (0.5 + number / 10), 24_000, format="OGG")
     store, manifest = run(tmp_path, settings_for(source))
     heard = utterances(store, manifest, "speech")
     assert [(row["sample_rate_hz"], row["speaker"], row["license"], row["split"]) for row in heard] == [
-        (24_000, "ann", "unknown", "train")] * 3
+        (24_000, "ann", "unknown", "train")
+    ] * 3
     assert manifest.facts["minutes"]["speech"]["train"] > 0 and manifest.shards("question") == []
 
 
@@ -300,21 +337,30 @@ def header(folder: Path, text: str) -> None:
     (folder / "metadata.csv").write_bytes(text.encode("latin-1"))
 
 
-@pytest.mark.parametrize("make, sentence", [
-    (lambda folder: None, r"source '.*' is not a folder; correct ingest\.sources"),
-    (lambda folder: folder.mkdir(), r"source '.*' is empty; put a metadata\.csv and its audio there"),
-    (lambda folder: (folder / "audio").mkdir(parents=True), r"source '.*' has no metadata\.csv; write one"),
-    (lambda folder: header(folder, ""), r"metadata\.csv lacks the columns .* found: nothing"),
-    (lambda folder: header(folder, "id,language,text,audio\n"), "has a header but no record; add records"),
-    (lambda folder: header(folder, "id,language,question_text,answer\n1,en,a,b\n"),
-     r"metadata\.csv lacks the column 'answer_text'; .* found: id, language, question_text, answer$"),
-    (lambda folder: header(folder, "id,language,sentence\n1,en,a\n"),
-     r"lacks the columns 'question_text' and 'answer_text' \(turns\) or 'text' \(speech\); found: id, language, sent"),
-    (lambda folder: header(folder, "id,language,question_text,answer_text,questionaudio\n1,en,a,b,c\n"),
-     "has a column 'questionaudio', which is not read; is it 'question_audio'"),
-    (lambda folder: header(folder, "id,id,language,text,audio\n1,1,en,a,b\n"), "names a column twice"),
-    (lambda folder: header(folder, "id,language,text,audio\n1,en,caf\xe9,b\n"), "is not a CSV file in UTF-8"),
-])
+@pytest.mark.parametrize(
+    "make, sentence",
+    [
+        (lambda folder: None, r"source '.*' is not a folder; correct ingest\.sources"),
+        (lambda folder: folder.mkdir(), r"source '.*' is empty; put a metadata\.csv and its audio there"),
+        (lambda folder: (folder / "audio").mkdir(parents=True), r"source '.*' has no metadata\.csv; write one"),
+        (lambda folder: header(folder, ""), r"metadata\.csv lacks the columns .* found: nothing"),
+        (lambda folder: header(folder, "id,language,text,audio\n"), "has a header but no record; add records"),
+        (
+            lambda folder: header(folder, "id,language,question_text,answer\n1,en,a,b\n"),
+            r"metadata\.csv lacks the column 'answer_text'; .* found: id, language, question_text, answer$",
+        ),
+        (
+            lambda folder: header(folder, "id,language,sentence\n1,en,a\n"),
+            r"lacks the columns 'question_text' and 'answer_text' \(turns\) or 'text' \(speech\); found: id, language, sent",
+        ),
+        (
+            lambda folder: header(folder, "id,language,question_text,answer_text,questionaudio\n1,en,a,b,c\n"),
+            "has a column 'questionaudio', which is not read; is it 'question_audio'",
+        ),
+        (lambda folder: header(folder, "id,id,language,text,audio\n1,1,en,a,b\n"), "names a column twice"),
+        (lambda folder: header(folder, "id,language,text,audio\n1,en,caf\xe9,b\n"), "is not a CSV file in UTF-8"),
+    ],
+)
 def test_a_source_that_cannot_be_read_is_named_with_the_mend(tmp_path, make, sentence):
     make(tmp_path / "source")
     with pytest.raises(SourceError, match=sentence):

@@ -11,15 +11,37 @@ from data_contracts.ingest import IngestSettings, QualitySettings
 from omni_core.validate import Failure, Validator, without_chance
 
 GOOD = {
-    "utterance_id": "u", "role": "question", "source": "s", "language": "en", "split": "train", "text": "hello there",
-    "speaker": "ann", "license": "CC0-1.0", "synthesized": False, "sample_rate_hz": 16_000,
-    "source_sample_rate_hz": 16_000, "duration_s": 1.0, "clipped_fraction": 0.0, "silence_fraction": 0.1,
-    "snr_db": 30.0, "words_per_second": 2.0,
+    "utterance_id": "u",
+    "role": "question",
+    "source": "s",
+    "language": "en",
+    "split": "train",
+    "text": "hello there",
+    "speaker": "ann",
+    "license": "CC0-1.0",
+    "synthesized": False,
+    "sample_rate_hz": 16_000,
+    "source_sample_rate_hz": 16_000,
+    "duration_s": 1.0,
+    "clipped_fraction": 0.0,
+    "silence_fraction": 0.1,
+    "snr_db": 30.0,
+    "words_per_second": 2.0,
 }
 RECORD = {
-    "source": "s", "id": "a", "line": 2, "split": "train", "language": "en", "license": "CC0-1.0",
-    "said": "hello there", "answer": "hello", "said_characters": 11, "answer_characters": 5, "surplus_cells": 0,
-    "first_line_of_id": None, "unvoiced": None,
+    "source": "s",
+    "id": "a",
+    "line": 2,
+    "split": "train",
+    "language": "en",
+    "license": "CC0-1.0",
+    "said": "hello there",
+    "answer": "hello",
+    "said_characters": 11,
+    "answer_characters": 5,
+    "surplus_cells": 0,
+    "first_line_of_id": None,
+    "unvoiced": None,
 }
 
 
@@ -43,12 +65,22 @@ def test_a_fault_comes_before_every_measure_and_braces_in_it_are_text():
     assert found == {0: Failure("broken_audio", "file '{x}' is broken")}
 
 
-@pytest.mark.parametrize("change, rule", [
-    ({"surplus_cells": 1}, "cells"), ({"id": ""}, "id"), ({"first_line_of_id": "2"}, "duplicate_id"),
-    ({"split": "dev"}, "split"), ({"language": "eng"}, "language"), ({"license": ""}, "licence"),
-    ({"said": ""}, "empty_text"), ({"answer": ""}, "empty_text"), ({"said": "x"}, "characters"),
-    ({"answer": "word " * 80}, "characters"), ({"unvoiced": "answer"}, "no_voice"),
-])
+@pytest.mark.parametrize(
+    "change, rule",
+    [
+        ({"surplus_cells": 1}, "cells"),
+        ({"id": ""}, "id"),
+        ({"first_line_of_id": "2"}, "duplicate_id"),
+        ({"split": "dev"}, "split"),
+        ({"language": "eng"}, "language"),
+        ({"license": ""}, "licence"),
+        ({"said": ""}, "empty_text"),
+        ({"answer": ""}, "empty_text"),
+        ({"said": "x"}, "characters"),
+        ({"answer": "word " * 80}, "characters"),
+        ({"unvoiced": "answer"}, "no_voice"),
+    ],
+)
 def test_a_record_is_judged_by_its_metadata(change: dict, rule: str):
     table = pandas.DataFrame([RECORD, RECORD | change], index=[10, 20])
     found = Validator().failures(expectations.record_suite(IngestSettings()), table)
@@ -69,7 +101,8 @@ def test_duplicates_and_leaks_among_accepted_rows_break_their_suites():
     check = Validator()
     twice = pandas.DataFrame([GOOD, GOOD])
     assert [meta["rule"] for meta in check.broken(expectations.accepted_utterances_suite(IngestSettings()), twice)] == [
-        "expect_column_values_to_be_unique"]
+        "expect_column_values_to_be_unique"
+    ]
     traces = pandas.DataFrame([("voice", "ann", True), ("voice", "ann", False)], columns=["kind", "value", "sealed"])
     assert check.broken(expectations.sealed_test_suite(), traces)
     assert not Validator().broken(expectations.sealed_test_suite(), traces[:1])
