@@ -9,6 +9,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export GX_ANALYTICS_ENABLED := false
 export OMP_WAIT_POLICY := PASSIVE
+# Without stored bytecode every start compiles prefect and mlflow anew: 24 s of CPU a run instead of 12.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup weights demo test check format ui clean
 
