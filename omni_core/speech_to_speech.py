@@ -34,6 +34,16 @@ FIRST_CHUNK_S, CHUNK_S = 0.4, 1.2
 MIN_QUESTION_S = 0.1
 
 
+LOOP_TOKENS = 6
+"""An answer that says so many tokens again in one piece goes round in circles, as small greedy models do; it ends there."""
+
+
+def in_a_loop(ids: list[int]) -> bool:
+    """True when the last LOOP_TOKENS ids have stood together before in the answer."""
+    last = ids[-LOOP_TOKENS:]
+    return any(ids[at : at + LOOP_TOKENS] == last for at in range(len(ids) - 2 * LOOP_TOKENS + 1))
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came back, and how fast. Times are from the end of the question, in seconds."""
@@ -127,6 +137,10 @@ class SpeechToSpeech:
             if token == self.chat.end:
                 break
             ids.append(token)
+            if in_a_loop(ids):
+                ids = ids[:-LOOP_TOKENS]
+                states = states[: len(ids)]
+                break
             inputs = self.embeddings[[token]].float()
         text = self.tokenizer.decode(ids).strip()
         words = len(text.split())
