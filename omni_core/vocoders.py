@@ -44,7 +44,8 @@ class HifiganGenerator(nn.Module):
     """(batch, 80, frames) log-mel -> (batch, frames * 256) waveform in [-1, 1]."""
 
     look_ahead_frames = 16
-    """A frame's samples do not depend on frames further away than this, on either side (measured in the tests)."""
+    """A frame's samples do not depend on frames further away than this, on either side (estimated
+    from the receptive field of the first two stages; not yet held by a test)."""
 
     def __init__(self, config: dict):
         super().__init__()
