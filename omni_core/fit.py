@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_contracts.components import CodecSettings
-from data_contracts.errors import SourceError
+from data_contracts.errors import SettingsError, SourceError
 from data_contracts.ingest import Manifest
 from data_contracts.train import Aligner, FittedCodec
 from omni_core import alignment, bundled_weights, components
@@ -49,6 +49,17 @@ def _training_speech(store: ArtifactStore, manifest: Manifest, shards: list[str]
     return found
 
 
+def codec_module(settings: CodecSettings) -> ModuleType:
+    """The codec's module; raises SettingsError when it is one with public weights and the settings name none."""
+    module = importlib.import_module(f"omni_core.codecs.{settings.name}")
+    if not settings.weights and not hasattr(module, "fit"):
+        raise SettingsError(
+            f"the codec {settings.name} is not fitted to data, it has weights; set components.codec.weights to a folder "
+            f"or a hub id, as {module.PUBLIC_WEIGHTS}"
+        )
+    return module
+
+
 def fit_codec(
     store: ArtifactStore,
     manifest: Manifest,
@@ -58,7 +69,7 @@ def fit_codec(
     progress: Progress = silent,
 ) -> FittedCodec:
     """The codec of these settings, stored: with its public weights as it is, else fitted to the training answers."""
-    module = importlib.import_module(f"omni_core.codecs.{settings.name}")
+    module = codec_module(settings)
     if settings.weights:
         codec, licences = _with_weights(settings, home)
     else:

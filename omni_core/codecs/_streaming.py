@@ -70,7 +70,7 @@ class CausalConvolutions:
     def __init__(self) -> None:
         self.past: dict[nn.Module, Any] = {}
 
-    def __call__(self, layer: nn.Module, x: Tensor) -> Tensor:
+    def __call__(self, layer: Any, x: Tensor) -> Tensor:
         """(batch, channels, steps) -> the layer's output for these steps."""
         if hasattr(layer, "block"):
             return self(layer.shortcut, x) + self.through(layer.block, x)

@@ -16,6 +16,8 @@ from omni_core.codecs._residual import codebooks_in_use, note_codebooks
 from omni_core.pretrained import load_pretrained
 from omni_core.receptive_field import convolutions, look_ahead_frames
 
+PUBLIC_WEIGHTS = "descript/dac_24khz"
+
 
 class Dac:
     """A loaded DAC of which the first `num_codebooks` are used."""

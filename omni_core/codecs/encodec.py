@@ -18,6 +18,8 @@ from omni_core.codecs._residual import codebooks_in_use, note_codebooks
 from omni_core.codecs._streaming import CausalConvolutions, DecodingStream
 from omni_core.pretrained import load_pretrained
 
+PUBLIC_WEIGHTS = "facebook/encodec_24khz"
+
 
 class Encodec:
     """A loaded EnCodec of which the first `num_codebooks` are used."""

@@ -16,6 +16,8 @@ from omni_core.codecs._residual import codebooks_in_use, note_codebooks
 from omni_core.codecs._streaming import CausalConvolutions, DecodingStream
 from omni_core.pretrained import load_pretrained
 
+PUBLIC_WEIGHTS = "kyutai/mimi"
+
 
 class Mimi:
     """A loaded Mimi of which the first `num_codebooks` are used; it never looks ahead."""

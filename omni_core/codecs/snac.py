@@ -27,6 +27,7 @@ from data_contracts.errors import WeightsError
 from omni_core.codecs._streaming import DecodingStream, OverlapStream
 from omni_core.receptive_field import convolutions, look_ahead_frames
 
+PUBLIC_WEIGHTS = "hubertsiuzdak/snac_24khz"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 NOISE_SEED = 0
 
@@ -122,21 +123,23 @@ class Snac:
 
     def save(self, folder: Path) -> None:
         """Writes config.json and model.safetensors, weights without weight norm."""
-        save_file({name: value.contiguous() for name, value in self.model.state_dict().items()}, folder / WEIGHT_FILES[0])
+        save_file(
+            {name: value.contiguous() for name, value in self.model.state_dict().items()}, folder / WEIGHT_FILES[0]
+        )
         (folder / "config.json").write_text(json.dumps(self.config, indent=1))
 
 
 def _place_noises(decoder: nn.Module, steps_per_frame: int) -> list[PlacedNoise]:
     """Put PlacedNoise where the package's NoiseBlocks are; parameter names stay."""
-    from snac.layers import NoiseBlock
+    from snac.layers import DecoderBlock, NoiseBlock
 
     placed: list[PlacedNoise] = []
-    for block in (m.block for m in decoder.modules() if type(m).__name__ == "DecoderBlock"):
-        steps_per_frame *= next(m.stride[0] for m in block if isinstance(m, nn.ConvTranspose1d))
+    for block in (module.block for module in decoder.modules() if isinstance(module, DecoderBlock)):
+        steps_per_frame *= next(layer.stride[0] for layer in block if isinstance(layer, nn.ConvTranspose1d))
         for at, layer in enumerate(block):
             if isinstance(layer, NoiseBlock):
-                block[at] = PlacedNoise(layer.linear, len(placed), steps_per_frame)
-                placed.append(block[at])
+                placed.append(PlacedNoise(layer.linear, len(placed), steps_per_frame))
+                block[at] = placed[-1]
     return placed
 
 

@@ -32,7 +32,11 @@ def test_half_precision_weights_are_computed_in_float32(tmp_path):
 
 @pytest.mark.parametrize(
     ("card", "licence"),
-    [("license: cc-by-4.0", "cc-by-4.0"), ("license:\n- mit\n- apache-2.0", "mit, apache-2.0"), ("tags: [audio]", NOT_STATED)],
+    [
+        ("license: cc-by-4.0", "cc-by-4.0"),
+        ("license:\n- mit\n- apache-2.0", "mit, apache-2.0"),
+        ("tags: [audio]", NOT_STATED),
+    ],
 )
 def test_the_licence_is_what_the_model_card_states(tmp_path, card, licence):
     (tmp_path / "README.md").write_text(f"---\n{card}\n---\n# A model\n")

@@ -29,7 +29,9 @@ def frames_read(decoder, width, frame, frames, steps, samples):
 def reach(decoder, width, stated, steps, samples, phases=1):
     """The furthest frame read, over all places in the window."""
     middle = math.ceil((stated + 2) / phases) * phases
-    found = [frames_read(decoder, width, f, 2 * middle + phases, steps, samples) for f in range(middle, middle + phases)]
+    found = [
+        frames_read(decoder, width, f, 2 * middle + phases, steps, samples) for f in range(middle, middle + phases)
+    ]
     return max(max(f - first, last - f) for f, (first, last) in zip(range(middle, middle + phases), found, strict=True))
 
 

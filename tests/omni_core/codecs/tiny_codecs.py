@@ -20,7 +20,14 @@ def snac_config(rate: str = "24khz", **changes) -> dict:
                   "attn_window_size": 32, "vq_strides": [8, 4, 2, 1]},
     }  # fmt: skip
     geometry["44khz"] = geometry["32khz"] | {"sampling_rate": 44_100}
-    widths = {"encoder_dim": 4, "decoder_dim": 64, "codebook_size": 32, "codebook_dim": 4, "noise": True, "depthwise": True}
+    widths = {
+        "encoder_dim": 4,
+        "decoder_dim": 64,
+        "codebook_size": 32,
+        "codebook_dim": 4,
+        "noise": True,
+        "depthwise": True,
+    }
     return geometry[rate] | widths | changes
 
 

@@ -103,7 +103,7 @@ def test_a_layer_is_that_layer_of_the_model(tmp_path):
     waveform = 0.1 * torch.randn(16_000)
     first, last = load(1).encode([waveform])[0], load(0).encode([waveform])[0]
     assert torch.allclose(load(3).encode([waveform])[0], last, atol=1e-5) and not torch.allclose(first, last, atol=1e-2)
-    with pytest.raises(ComponentError, match="encoder.layer is 4; .* has 3 layers"):
+    with pytest.raises(ComponentError, match=r"encoder\.layer is 4; .* has 3 layers"):
         load(4)
 
 
@@ -121,7 +121,9 @@ def test_a_fine_tuned_recogniser_is_an_encoder_too(tmp_path):
     assert components.load("encoders", "wav2vec2", settings, tmp_path).width == 32
 
 
-@pytest.mark.parametrize(("name", "says"), [("wav2vec2", "wav2vec2 encoder takes"), ("mimi", "Mimi encoder takes mimi")])
+@pytest.mark.parametrize(
+    ("name", "says"), [("wav2vec2", "wav2vec2 encoder takes"), ("mimi", "Mimi encoder takes mimi")]
+)
 def test_a_whisper_is_no_other_encoder(name, says, tmp_path):
     with pytest.raises(WeightsError, match=f"holds a model of type whisper; {says}"):
         components.load("encoders", name, EncoderSettings(name=name, weights=whisper_folder(tmp_path)), tmp_path)
@@ -130,5 +132,5 @@ def test_a_whisper_is_no_other_encoder(name, says, tmp_path):
 def test_an_encoder_without_its_preprocessor_is_one_sentence(tmp_path):
     folder = wav2vec2_folder(tmp_path)
     (tmp_path / "preprocessor_config.json").unlink()
-    with pytest.raises(WeightsError, match="has no preprocessor_config.json"):
+    with pytest.raises(WeightsError, match=r"has no preprocessor_config\.json"):
         components.load("encoders", "wav2vec2", EncoderSettings(name="wav2vec2", weights=folder), tmp_path)
