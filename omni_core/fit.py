@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_contracts.components import CodecSettings
-from data_contracts.errors import SettingsError, SourceError
+from data_contracts.errors import SettingsError, SourceError, WeightsError
 from data_contracts.ingest import Manifest
 from data_contracts.train import Aligner, FittedCodec
 from omni_core import alignment, bundled_weights, components
@@ -71,7 +71,7 @@ def fit_codec(
     """The codec of these settings, stored: with its public weights as it is, else fitted to the training answers."""
     module = codec_module(settings)
     if settings.weights:
-        codec, licences = _with_weights(settings, home)
+        codec, licences = _with_weights(module, settings, home)
     else:
         codec = _fitted(module, _training_speech(store, manifest, shards), settings, home, progress)
         licences = {"vocoder hifigan_universal": "MIT"} if settings.vocoder == "hifigan" else {}
@@ -91,13 +91,16 @@ def fit_codec(
         )
 
 
-def _with_weights(settings: CodecSettings, home: Path) -> tuple[Codec, dict[str, str]]:
-    """The codec that public weights make, and their licence as their card states it."""
+def _with_weights(module: ModuleType, settings: CodecSettings, home: Path) -> tuple[Codec, dict[str, str]]:
+    """The codec that the weights make, and their licence as their card states it."""
     where = bundled_weights.resolve(settings.weights, home)
     folder = Path(where) if Path(where).is_dir() else where
-    return components.load("codecs", settings.name, settings, folder, home), {
-        f"codec {settings.weights}": licence_of(settings.weights)
-    }
+    if hasattr(module, "fit") and not (Path(where) / "config.json").is_file():
+        raise WeightsError(
+            f"no fitted {settings.name} in '{settings.weights}'; name the folder of one, or leave "
+            "components.codec.weights empty to fit it to the data"
+        )
+    return module.load(settings, folder, home), {f"codec {settings.weights}": licence_of(settings.weights)}
 
 
 def _fitted(
