@@ -45,7 +45,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
-    codec = fit_codec(manifest, to_fit, parts.codec, home)
+    codec = fit_codec(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
     aligner = fit_aligner(manifest, to_fit, language, home)
 
     heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)

@@ -22,6 +22,7 @@ from data_contracts.components import ComponentsSettings
 from data_contracts.errors import SourceError
 from omni_core import components
 from omni_core.audio import resample
+from omni_core.codecs._streaming import open_stream
 from omni_core.language_models.huggingface import chat_format
 from omni_core.speech_heads.talker import Conditioning
 from omni_core.speech_text import speech_text
@@ -167,28 +168,19 @@ class SpeechToSpeech:
 
     @torch.no_grad()
     def speak(self, thought: Thought) -> Iterator[np.ndarray]:
-        """Chunks of waveform (samples,); a chunk is decoded with look-ahead on both sides, so joints do not crack."""
+        """Chunks of waveform (samples,); put together they are the whole decoding, so joints do not crack."""
         if not thought.text:
             return
         conditions = self._conditions(thought)
-        rate, ahead = self.codec.frame_rate_hz, self.codec.look_ahead_frames
+        rate, decoding = self.codec.frame_rate_hz, open_stream(self.codec)
         codes: list[Tensor] = []
-        done, wanted = 0, max(1, round(FIRST_CHUNK_S * rate))
-        for frame in self.talker.speak(conditions):
+        wanted = self.codec.look_ahead_frames + max(1, round(FIRST_CHUNK_S * rate))
+        for number, frame in enumerate(self.talker.speak(conditions), start=1):
             codes.append(frame)
-            last = len(codes) == conditions.shape[1]
-            while len(codes) >= done + wanted + ahead or (last and done < len(codes)):
-                end = len(codes) if last and len(codes) <= done + wanted + ahead else done + wanted
-                yield self._decode(codes, done, end)
-                done, wanted = end, max(1, round(CHUNK_S * rate))
-
-    def _decode(self, codes: list[Tensor], start: int, end: int) -> np.ndarray:
-        """Waveform of frames start..end, decoded with the codec's look-ahead around them."""
-        ahead = self.codec.look_ahead_frames
-        first, past = max(0, start - ahead), min(len(codes), end + ahead)
-        waveform = self.codec.decode(torch.stack(codes[first:past], 1)[None])[0].numpy()
-        samples = len(waveform) // (past - first)
-        return waveform[(start - first) * samples : (end - first) * samples]
+            last = number == conditions.shape[1]
+            if last or len(codes) >= wanted:
+                yield decoding.push(torch.stack(codes, 1)[None], last)[0].numpy()
+                codes, wanted = [], max(1, round(CHUNK_S * rate))
 
     def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
         """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
