@@ -36,11 +36,20 @@ SOURCE = "mini-omni"
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import made: the folder, its shape, and sentences for a person."""
+    """What an import or an export made: the folder, its shape, and sentences for a person."""
 
     folder: Path
     config: ParallelConfig
     notes: tuple[str, ...]
+
+    def summary(self) -> str:
+        """One line: where it is and what it is."""
+        c, trunk = self.config, self.config.trunk
+        after = f", post-adapter of {c.post_adapter_layers} layers" if c.post_adapter_layers else ""
+        return (
+            f"{self.folder}: {trunk['num_hidden_layers']} layers of width {trunk['hidden_size']}, "
+            f"{'tied' if c.tied else 'untied'} embeddings{after}, {c.layout.num_streams} audio streams"
+        )
 
 
 def import_mini_omni(source: Path, target: Path, tied: bool | None = None) -> Imported:
@@ -138,7 +147,9 @@ def _is_tied(asked: bool, tensors: dict[str, Tensor], notes: list[str]) -> bool:
     if embedding is None or head is None:
         stored = EMBEDDING if head is None else HEAD
         if not asked:
-            notes.append(f"the file stores {stored} only, so the embeddings are tied, though model_config.yaml says not")
+            notes.append(
+                f"the file stores {stored} only, so the embeddings are tied, though model_config.yaml says not"
+            )
         tensors[EMBEDDING] = tensors[HEAD] = tensors[stored]
         return True
     if asked and not torch.equal(embedding, head):

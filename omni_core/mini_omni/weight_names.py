@@ -108,6 +108,6 @@ def to_mini_omni(tensors: dict[str, Tensor], heads: Heads) -> dict[str, Tensor]:
         if block[3] in in_block:
             theirs[f"{prefix}.{in_block[block[3]]}.{block[4]}"] = tensor
         elif block[3] == "self_attn.q_proj":
-            parts = (tensors[name.replace("q_proj", part)] for part in QKV)
-            theirs[f"{prefix}.attn.attn.{block[4]}"] = fuse_qkv(*parts, heads)
+            q, k, v = (tensors[name.replace("q_proj", part)] for part in QKV)
+            theirs[f"{prefix}.attn.attn.{block[4]}"] = fuse_qkv(q, k, v, heads)
     return theirs

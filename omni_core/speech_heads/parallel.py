@@ -89,11 +89,18 @@ class StreamLogits:
     audio: Tensor | None
 
 
-def _decoder(config: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
-    """A decoder of transformers without its final norm, and that norm."""
+def _decoder(config: dict[str, Any], num_layers: int | None = None) -> tuple[Any, nn.Module]:
+    """A decoder of transformers without its final norm, and that norm; with num_layers it also has no embedding."""
     from transformers import AutoConfig, AutoModel
 
-    decoder = AutoModel.from_config(AutoConfig.for_model(**config))
+    shape = AutoConfig.for_model(**config)
+    if num_layers:
+        shape.num_hidden_layers, shape.vocab_size, shape.pad_token_id = num_layers, 1, None
+        if getattr(shape, "layer_types", None):
+            shape.layer_types = shape.layer_types[:num_layers]
+    decoder = AutoModel.from_config(shape)
+    if num_layers:
+        decoder.set_input_embeddings(None)
     name = next(name for name in FINAL_NORMS if hasattr(decoder, name))
     norm = getattr(decoder, name)
     setattr(decoder, name, nn.Identity())
@@ -103,7 +110,8 @@ def _decoder(config: dict[str, Any]) -> tuple[nn.Module, nn.Module]:
 class ParallelHead(nn.Module):
     """See the module's picture."""
 
-    post_adapter: nn.Module | None
+    trunk: Any
+    post_adapter: Any
 
     def __init__(self, config: ParallelConfig):
         super().__init__()
@@ -118,10 +126,7 @@ class ParallelHead(nn.Module):
             self.speech_adapter = GatedMLP(config.encoder_width, config.adapter_width, width)
         self.post_adapter = None
         if config.post_adapter_layers:
-            shape = {k: v for k, v in config.trunk.items() if k != "layer_types"}  # derived anew for fewer layers
-            layers = {"num_hidden_layers": config.post_adapter_layers, "vocab_size": 1}
-            self.post_adapter, self.post_norm = _decoder({**shape, **layers})
-            self.post_adapter.set_input_embeddings(None)
+            self.post_adapter, self.post_norm = _decoder(config.trunk, config.post_adapter_layers)
             self.post_head = nn.Linear(width, self.layout.audio_size, bias=False)
         if config.vision_width:
             self.vision_adapter = GatedMLP(config.vision_width, config.adapter_width, width)
@@ -135,7 +140,7 @@ class ParallelHead(nn.Module):
     @property
     def context_steps(self) -> int:
         """Longest sequence: prompt and answer together."""
-        return int(self.trunk.config.max_position_embeddings)
+        return self.trunk.config.max_position_embeddings
 
     def embed(self, tokens: Tensor, features: Tensor | None = None, frame_counts: Tensor | None = None) -> Tensor:
         """tokens (batch, num_streams + 1, steps), text last -> (batch, steps, width): the mean over streams.
@@ -158,6 +163,39 @@ class ParallelHead(nn.Module):
         is_heard = (place >= 1) & (place <= counts.to(audio.device)[:, None])
         return torch.where(is_heard[..., None], heard, audio)
 
+    def read(
+        self,
+        tokens: Tensor,
+        features: Tensor | None = None,
+        frame_counts: Tensor | None = None,
+        caches: Caches | None = None,
+    ) -> Tensor:
+        """As `embed` -> hidden states (batch, steps, width), before any norm."""
+        inputs = {"inputs_embeds": self.embed(tokens, features, frame_counts), "use_cache": caches is not None}
+        return self.trunk(**inputs, past_key_values=caches and caches.trunk).last_hidden_state
+
+    def deepen(self, hidden: Tensor, caches: Caches | None = None) -> Tensor:
+        """Hidden states -> what the audio is read off: through the post-adapter, where there is one."""
+        if self.post_adapter is None:
+            return hidden
+        past = caches and caches.post_adapter
+        return self.post_adapter(
+            inputs_embeds=hidden, use_cache=caches is not None, past_key_values=past
+        ).last_hidden_state
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """Of `read`, (..., width) -> (..., text_vocabulary_size)."""
+        return F.linear(self.norm(hidden), self.lm_head.weight[: self.layout.text_vocabulary_size])
+
+    def audio_logits(self, deepened: Tensor) -> Tensor:
+        """Of `deepen`, (..., width) -> (..., num_streams, vocabulary_size)."""
+        if self.post_adapter is None:
+            rows = slice(self.layout.text_vocabulary_size, self.layout.total_size)
+            logits = F.linear(self.norm(deepened), self.lm_head.weight[rows])
+        else:
+            logits = self.post_head(self.post_norm(deepened))
+        return logits.unflatten(-1, (self.layout.num_streams, -1))
+
     def forward(
         self,
         tokens: Tensor,
@@ -168,24 +206,12 @@ class ParallelHead(nn.Module):
         last_only: bool = False,
     ) -> StreamLogits:
         """As `embed`; logits of every step, or of the last one (30 s of speech in two rows would fill 2.2 GB)."""
-        inputs = {"inputs_embeds": self.embed(tokens, features, frame_counts), "use_cache": caches is not None}
-        hidden = self.trunk(**inputs, past_key_values=caches and caches.trunk).last_hidden_state
+        hidden = self.read(tokens, features, frame_counts, caches)
         kept = slice(-1, None) if last_only else slice(None)
-        text_hidden = self.norm(hidden[:, kept])
-        text = F.linear(text_hidden, self.lm_head.weight[: self.layout.text_vocabulary_size])
+        text = self.text_logits(hidden[:, kept])
         if not with_audio:
             return StreamLogits(text, None)
-        return StreamLogits(text, self._audio_logits(hidden, text_hidden, caches, kept))
-
-    def _audio_logits(self, hidden: Tensor, text_hidden: Tensor, caches: Caches | None, kept: slice) -> Tensor:
-        if self.post_adapter is None:
-            rows = slice(self.layout.text_vocabulary_size, self.layout.total_size)
-            logits = F.linear(text_hidden, self.lm_head.weight[rows])
-        else:
-            past = caches and caches.post_adapter
-            deeper = self.post_adapter(inputs_embeds=hidden, use_cache=caches is not None, past_key_values=past)
-            logits = self.post_head(self.post_norm(deeper.last_hidden_state[:, kept]))
-        return logits.unflatten(-1, (self.layout.num_streams, -1)).transpose(1, 2)
+        return StreamLogits(text, self.audio_logits(self.deepen(hidden, caches)[:, kept]).transpose(1, 2))
 
 
 def empty(config: ParallelConfig) -> ParallelHead:
