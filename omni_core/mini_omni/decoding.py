@@ -7,6 +7,10 @@
 
 Audio ends when the last stream emits its end (that step is not part of the answer), an answer in text alone when the text
 does. The step that the prompt itself gives is not tested for an end, as in Mini-Omni's public code.
+
+That code also feeds back whatever was picked where a stream has nothing to say, before its delay is over (. above) and
+after its end. The released model is used to it; the recipe (omni_core/mini_omni/recipe.py) shows a model pad there, so
+what it trained is decoded with pads_forced. Without, a turn learned by heart is not even repeated.
 """
 
 from __future__ import annotations
@@ -37,11 +41,12 @@ def answer_steps(
     features: Tensor | None = None,
     max_steps: int | None = None,
     pick: Pick = greedy,
+    pads_forced: bool = False,
 ) -> Iterator[Tensor]:
     """Yields (num_streams + 1,) a step, text last; in modes without speech (1,), text alone.
 
     features (1, frames, encoder_width) for modes that hear. At most max_steps, and what the context holds. Caches
-    live as long as the iterator: a stream that is dropped leaves nothing behind.
+    live as long as the iterator: a stream that is dropped leaves nothing behind. pads_forced: see the module.
     """
     layout, tokens = head.layout, prompt.tokens
     rows, _, prompt_steps = tokens.shape
@@ -54,11 +59,16 @@ def answer_steps(
     else:
         features, counts = None, None
     caches, text_ended = Caches(), False
+    silent_from = torch.full((layout.num_streams,), head.context_steps)
     room = head.context_steps - prompt_steps
     speaks, position = prompt.mode.speaks, 0
     while position < min(room, max_steps or room):
         logits = head(tokens, features, counts, caches, with_audio=speaks, last_only=True)
         audio, text = _picked(logits, layout, pick)
+        if pads_forced:
+            silent = (torch.tensor(layout.delays) > position) | (silent_from < position)
+            audio = torch.where(silent, layout.pad, audio)
+            silent_from[audio == layout.end] = position
         if position:
             text = layout.text_pad if text_ended else text
             text_ended = text_ended or text == layout.text_end
@@ -99,9 +109,10 @@ def answer(
     features: Tensor | None = None,
     max_steps: int | None = None,
     pick: Pick = greedy,
+    pads_forced: bool = False,
 ) -> Tensor:
     """All of answer_steps: (num_streams + 1, steps), or (1, steps) in modes without speech."""
-    return torch.stack(list(answer_steps(head, prompt, features, max_steps, pick)), 1)
+    return torch.stack(list(answer_steps(head, prompt, features, max_steps, pick, pads_forced)), 1)
 
 
 def frames(steps: Iterable[Tensor], layout: ParallelLayout) -> Iterator[Tensor]:

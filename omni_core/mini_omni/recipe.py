@@ -146,7 +146,8 @@ def losses(head: ParallelHead, batch: Batch) -> dict[str, Tensor]:
     the whole batch counts as 0.
     """
     hidden = head.read(batch.tokens, batch.features, batch.frame_counts)
-    text_targets, audio_targets = batch.targets[:, -1], batch.targets[:, :-1].transpose(1, 2)
+    targets = batch.targets.to(hidden.device)
+    text_targets, audio_targets = targets[:, -1], targets[:, :-1].transpose(1, 2)
     has_text, has_audio = text_targets != NO_LOSS, (audio_targets != NO_LOSS).any(-1)
     text, audio = hidden.new_zeros(()), hidden.new_zeros(())
     if has_text.any():

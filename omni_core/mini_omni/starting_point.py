@@ -26,10 +26,9 @@ def on_language_model(
     post_adapter_layers: int = 0,
     adapter_width: int = 4864,
 ) -> ParallelHead:
-    """Copy the model's layers, norm and matrices; rows of new tokens are drawn around the mean of the old ones.
+    """Copy the model's layers, norm and matrices; rows of new tokens are drawn like another word (see _fill).
 
-    model: any causal language model of transformers. New rows need not be trained to be harmless: around the mean
-    they are as unlikely as the average word (Hewitt 2021, "Initializing new word embeddings").
+    model: any causal language model of transformers; a bias of its output matrix (Phi's) is left out.
     """
     shape = model.config.get_text_config()
     trunk = {**shape.to_dict(), "model_type": shape.model_type, "vocab_size": layout.total_size, "pad_token_id": None}

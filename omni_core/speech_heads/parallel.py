@@ -148,14 +148,15 @@ class ParallelHead(nn.Module):
         features (batch, frames, encoder_width) take the audio streams' places at steps 1 .. frame_counts (batch,), all
         frames where no counts are given; the text stream keeps its token there.
         """
-        embedded = self.trunk.get_input_embeddings()(tokens)
+        table = self.trunk.get_input_embeddings()
+        embedded = table(tokens.to(table.weight.device))
         audio, text = embedded[:, :-1].sum(1), embedded[:, -1]
         if features is not None:
             audio = self._with_features(audio, features, frame_counts)
         return (audio + text) / tokens.shape[1]
 
     def _with_features(self, audio: Tensor, features: Tensor, frame_counts: Tensor | None) -> Tensor:
-        heard = self.speech_adapter(features.to(audio.dtype)) * self.layout.num_streams
+        heard = self.speech_adapter(features.to(audio)) * self.layout.num_streams
         steps, frames = audio.shape[1], heard.shape[1]
         counts = torch.tensor([frames]) if frame_counts is None else frame_counts
         heard = F.pad(heard, (0, 0, 1, max(0, steps - frames - 1)))[:, :steps]

@@ -12,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_contracts.errors import ComponentError, OmniError, StorageError, WeightsError
+from omni_core.mini_omni import prompts
 from omni_core.mini_omni.checkpoint import export_mini_omni, import_mini_omni, save_trained
+from omni_core.mini_omni.decoding import answer
+from omni_core.mini_omni.prompts import Mode
 from omni_core.mini_omni.weight_names import Heads, fuse_qkv, split_qkv
 from omni_core.speech_heads import parallel
 
@@ -118,7 +121,10 @@ def test_half_precision_stays_on_disk_and_is_computed_in_float32(released, tmp_p
     torch.save({name: tensor.bfloat16() for name, tensor in weights.items()}, folder / "lit_model.pth")
     import_mini_omni(folder, tmp_path / "ours")
     assert parallel.load(tmp_path / "ours").lm_head.weight.dtype is torch.float32
-    assert parallel.load(tmp_path / "ours", torch.bfloat16).lm_head.weight.dtype is torch.bfloat16
+    head = parallel.load(tmp_path / "ours", torch.bfloat16)
+    assert head.lm_head.weight.dtype is torch.bfloat16
+    said = answer(head, prompts.heard(Mode.AUDIO_TO_AUDIO, head.layout, 5), torch.zeros(1, 5, 32), max_steps=3)
+    assert said.shape == (8, 3)
 
 
 def test_a_retrained_head_is_saved_and_exported(released, tmp_path):
