@@ -62,6 +62,15 @@ def parser() -> argparse.ArgumentParser:
     answer.add_argument("--alias", default="champion", help="alias in the registry (champion)")
     answer.set_defaults(command=_answer)
 
+    for name, words in (("import", "read a released checkpoint into our format"), ("export", "write it back")):
+        exchange = commands.add_parser(name, help=words)
+        exchange.add_argument("format", choices=["mini-omni"], help="mini-omni (Mini-Omni and Mini-Omni2)")
+        exchange.add_argument("source", type=Path, metavar="DIR", help="folder to read")
+        exchange.add_argument("target", type=Path, metavar="OUT", help="folder to make")
+        exchange.set_defaults(command=_import if name == "import" else _export)
+        if name == "import":
+            exchange.add_argument("--untied", action="store_true", help="keep lm_head where the file's differs")
+
     ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
     ui.set_defaults(command=_ui)
     for command in (weights, answer, ui):
@@ -143,6 +152,20 @@ def _answer(arguments: argparse.Namespace) -> None:
     answer = load_version(arguments.home, arguments.model, f"@{arguments.alias}").predict({"audio": [question]}).iloc[0]
     arguments.out.write_bytes(base64.b64decode(answer["audio"]))
     print(answer["text"])
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from omni_core.mini_omni.checkpoint import import_mini_omni
+
+    made = import_mini_omni(arguments.source, arguments.target, tied=False if arguments.untied else None)
+    print("\n".join([made.summary(), *(f"note: {note}" for note in made.notes)]))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from omni_core.mini_omni.checkpoint import export_mini_omni
+
+    made = export_mini_omni(arguments.source, arguments.target)
+    print("\n".join([made.summary(), *(f"note: {note}" for note in made.notes)]))
 
 
 def _ui(arguments: argparse.Namespace) -> None:
