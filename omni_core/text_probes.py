@@ -1,9 +1,10 @@
 """A served model and its base enter, what each makes of general questions leaves: the evidence of metrics/text_forgetting.py.
 
-    served   tuned prefix                      question <suffix> | answer <end>      p of every token after the bar
-    base     <system ...><user> as first ids   question <suffix> | answer <end>
+    served   tuned prefix                                    question <suffix> | answer <end>     p of every token after the bar
+    base     <system> four examples as past turns <user>     question <suffix> | answer <end>
 
-Both are read by the role of the served language models, a token at a time, so that every weight quantizer can be probed.
+The examples are for fairness: the prefix holds past turns too, and a base model that does not know how long an answer is
+wanted is surprised by its form, not by its content.
 """
 
 from __future__ import annotations
@@ -47,25 +48,32 @@ class Reading:
 @cache
 def questions() -> tuple[Question, ...]:
     """All of text_probes.toml, in its order."""
-    return tuple(Question(**row) for row in tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["probe"])
+    return tuple(Question(**row) for row in _written()["probe"])
+
+
+def examples() -> list[tuple[str, str]]:
+    """The (question, answer) pairs that show the base model the form of an answer."""
+    return [(row["question"], row["answer"]) for row in _written()["example"]]
+
+
+def _written() -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
 
 
 def probe(
     served: SpeechToSpeech, base: CausalLanguageModel, number: int, progress: Progress = silent
 ) -> list[TextProbe]:
     """The first `number` questions (there are 50), put to both."""
-    from omni_core.weight_quantizers.none import TorchLanguageModel
+    from omni_core.language_models.huggingface import chat_format
 
-    reference = TorchLanguageModel(base.model)
-    nothing = served.prefix[..., :0, :]
-    table, base_table = served.embeddings.float().numpy(), base.embedding.detach().float().numpy()
+    chat = chat_format(base.tokenizer, base.system_prompt, examples())
+    table = served.embeddings.float().numpy()
     found = []
     for done, item in enumerate(questions()[:number]):
         asked = _ids(served.tokenizer, item.question) + served.chat.suffix
         answer, key = answer_ids(served.tokenizer, item, served.chat.end)
         ours = read(served.language_model, served.prefix, table, asked, answer, key)
-        base_asked = base.chat.prefix + base.tokens(item.question) + base.chat.suffix
-        theirs = read(reference, nothing, base_table, base_asked, answer, key)
+        theirs = read_base(base.model, chat.prefix + base.tokens(item.question) + chat.suffix, answer, key)
         found.append(TextProbe(item.question, len(answer), ours.nats, theirs.nats, ours.right, theirs.right))
         progress(done + 1, number, "general questions")
     return found
@@ -83,15 +91,24 @@ def read(
 ) -> Reading:  # fmt: skip
     """Teacher-forced: keys_values as `start` takes them, table (vocabulary, width) of embeddings, ids of both texts."""
     model.start(keys_values)
-    logits, _ = model.step(table[list(asked)])
-    nats, right = 0.0, False
-    for place, token in enumerate(answer):
-        nats += surprise(logits, token)
-        if place == key:
-            right = int(logits.argmax()) == token
-        if place + 1 < len(answer):
-            logits, _ = model.step(table[[token]])
-    return Reading(len(answer), nats, right)
+    rows = [model.step(table[list(asked)])[0]]
+    rows += [model.step(table[[token]])[0] for token in answer[:-1]]
+    return reading(np.stack(rows), answer, key)
+
+
+def read_base(model: Any, asked: Sequence[int], answer: Sequence[int], key: int) -> Reading:
+    """The same by a transformers causal model, in one pass."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*asked, *answer[:-1]]])).logits[0, len(asked) - 1 :]
+    return reading(logits.float().numpy(), answer, key)
+
+
+def reading(logits: np.ndarray, answer: Sequence[int], key: int) -> Reading:
+    """(tokens, vocabulary), the row before each token of the answer -> what they say of it."""
+    nats = sum(surprise(row, token) for row, token in zip(logits, answer, strict=True))
+    return Reading(len(answer), nats, int(logits[key].argmax()) == answer[key])
 
 
 def surprise(logits: np.ndarray, token: int) -> float:

@@ -36,7 +36,7 @@ class TextProbe:
     served_nats: float
     """-log probability of the right answer behind the served model's tuned prefix."""
     base_nats: float
-    """The same by the base model with its own chat format."""
+    """The same by the base model, shown examples of the form."""
     served_right: bool
     """The word that answers is the likeliest at its place."""
     base_right: bool

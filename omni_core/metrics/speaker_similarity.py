@@ -9,8 +9,8 @@ of 1.6 s, here as trained by Resemble AI (package resemblyzer 0.1.4, Apache-2.0;
 librosa and a voice activity detector, is not run). Silence at the ends is cut off by level instead; pauses stay.
 
 An answer without sound is nobody's voice: 0. Do not read it over other recording conditions than the teacher's (channel and
-codec lower it), under a second of speech, across other embeddings than this one, or as a share of anything: two people
-of one sex easily reach 0.7.
+codec lower it), under a second of speech, across other embeddings than this one, or as a share of anything. Measured on the
+quickstart's test questions, 5th to 95th percentile: one voice 0.80 to 0.90, two voices 0.41 to 0.82, the teacher 0.74 to 0.90.
 """
 
 from __future__ import annotations

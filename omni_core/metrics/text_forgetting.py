@@ -1,18 +1,18 @@
 """Text forgetting: general questions put to the served text path and to the base model enter, what was lost leaves. Nats a token, lower is better.
 
     text_log_perplexity        -log p a token of right answers, served model behind its prefix; perplexity is its exponential
-    base_text_log_perplexity   the same by the base model with its own chat format
+    base_text_log_perplexity   the same by the base model, shown four examples of the form
     text_forgetting            served - base, nats a token; 0 nothing was lost, 0.1 is 10 % more perplexity, under 0 is a gain
     text_accuracy              questions whose deciding word is the likeliest at its place (fraction, higher is better)
     base_text_accuracy         the same by the base model
 
 Questions are general (omni_core/text_probes.toml), so adapting to the domain does not hide what it costs; answers are teacher
-forced. The difference holds all that lies between: the quantization of the weights, the tuned prefix, and any training of the
+forced, and the base model has seen how long an answer is, as the prefix has. The difference holds all that lies between: the quantization of the weights, the tuned prefix, and any training of the
 language model. The weights here are frozen, so what shows is the prefix and int8.
 
 The n-th question goes with the n-th turn of the table and has nothing else to do with it: do not read it by slice. Do not read
 it as knowledge (the questions are easy on purpose), nor perplexity across tokenizers: compare text_forgetting, whose base has
-the same one. Costs two passes a question, and loading the base model in float32.
+the same one. Costs two readings a question, and loading the base model in float32.
 """
 
 from __future__ import annotations
