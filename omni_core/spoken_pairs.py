@@ -62,16 +62,25 @@ def pairs_of_same_words(turn: AnsweredTurn, words: Callable[[str], list[str]]) -
 
 def side_by_side(own: np.ndarray, own_rate_hz: int, teacher: np.ndarray, teacher_rate_hz: int) -> SpokenPair | None:
     """Two waveforms (samples,) of the same words -> their frames in pairs; None when either holds no speech."""
-    from dtaidistance import dtw_ndim
-
     first, second = speech_of(own, own_rate_hz), speech_of(teacher, teacher_rate_hz)
     if min(len(first), len(second)) < SHORTEST_S * SAMPLE_RATE_HZ:
         return None
     mine, theirs = analyse(first), analyse(second)
-    path = np.array(dtw_ndim.warping_path(mine.cepstrum, theirs.cepstrum, use_c=True, inner_dist="euclidean"))
+    path = cheapest_path(mine.cepstrum, theirs.cepstrum)
     distance = np.linalg.norm(mine.cepstrum[path[:, 0]] - theirs.cepstrum[path[:, 1]], axis=1)
     return SpokenPair(mine.f0_hz[path[:, 0]], theirs.f0_hz[path[:, 1]], distance,
                       len(first) / SAMPLE_RATE_HZ, len(second) / SAMPLE_RATE_HZ)  # fmt: skip
+
+
+def cheapest_path(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(frames, width) each -> (pairs, 2), both indices from first to last frame, the sum of Euclidean distances least.
+
+    Of dtaidistance 2.5.1, `warping_paths` and `best_path`: its shorter `warping_path(use_c=True)` does not heed inner_dist.
+    """
+    from dtaidistance import dtw, dtw_ndim
+
+    _, costs = dtw_ndim.warping_paths(first, second, use_c=True, inner_dist="euclidean")
+    return np.array(dtw.best_path(costs))
 
 
 def speech_of(waveform: np.ndarray, sample_rate_hz: int) -> np.ndarray:
