@@ -9,6 +9,7 @@ wanted is surprised by its form, not by its content.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,8 +82,9 @@ def probe(
 
 def answer_ids(tokenizer: Any, item: Question, end: int) -> tuple[list[int], int]:
     """Ids of the answer with its end sign, and the place of the first token of the deciding word."""
-    before = item.answer[: item.answer.index(item.key)].rstrip()
-    return [*_ids(tokenizer, item.answer), end], len(_ids(tokenizer, before))
+    word = re.search(rf"\b{re.escape(item.key)}\b", item.answer)
+    assert word, f"text_probes.toml: '{item.key}' is no word of '{item.answer}'"
+    return [*_ids(tokenizer, item.answer), end], len(_ids(tokenizer, item.answer[: word.start()].rstrip()))
 
 
 def read(

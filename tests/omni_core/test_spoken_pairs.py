@@ -1,5 +1,7 @@
 """Frames are paired on the cheapest path, pitch is the pitch that was put in, and the cepstrum is the envelope in other coordinates."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,15 @@ from omni_core.audio import decode, resample
 from omni_core.metrics.log_f0 import correlation, log_curves, rmse
 from omni_core.metrics.mel_cepstral_distortion import DB_A_UNIT, distortion_db
 from omni_core.spoken_pairs import (
-    COEFFICIENTS, SAMPLE_RATE_HZ, SpokenPair, analyse, cheapest_path, mel_cepstrum, pairs_of_same_words, side_by_side, speech_of,
+    COEFFICIENTS,
+    SAMPLE_RATE_HZ,
+    SpokenPair,
+    analyse,
+    cheapest_path,
+    mel_cepstrum,
+    pairs_of_same_words,
+    side_by_side,
+    speech_of,
 )  # fmt: skip
 
 
@@ -40,7 +50,7 @@ def test_the_library_path_costs_what_the_slow_one_costs(rows, columns, seed):
     a, b = rng.normal(size=(rows, 3)), rng.normal(size=(columns, 3))
     path = [(int(i), int(j)) for i, j in cheapest_path(a, b)]
     assert path[0] == (0, 0) and path[-1] == (rows - 1, columns - 1)
-    assert all((i2 - i, j2 - j) in {(0, 1), (1, 0), (1, 1)} for (i, j), (i2, j2) in zip(path, path[1:], strict=False))
+    assert all((i2 - i, j2 - j) in {(0, 1), (1, 0), (1, 1)} for (i, j), (i2, j2) in pairwise(path))
     assert sum(np.linalg.norm(a[i] - b[j]) for i, j in path) == pytest.approx(slow_cost(a, b))
 
 
@@ -76,8 +86,6 @@ def test_a_cosine_ripple_is_one_coefficient_and_its_root_mean_square_in_db():
     assert DB_A_UNIT * np.linalg.norm(ripple - flat) == pytest.approx(3 / np.sqrt(2), rel=0.01)
 
 
-
-
 def test_loudness_is_no_coefficient():
     power = np.random.default_rng(0).uniform(0.5, 2.0, (3, 513))
     assert np.allclose(mel_cepstrum(4 * power), mel_cepstrum(power))
@@ -110,7 +118,12 @@ def test_a_higher_voice_has_the_same_melody_at_another_height(speech):
 
 def test_sides_without_speech_have_no_pair(speech):
     waveform, rate = speech
-    for silent in (np.zeros(0, np.float32), np.zeros(rate, np.float32), np.full(rate, 1e-4, np.float32), waveform[:100]):
+    for silent in (
+        np.zeros(0, np.float32),
+        np.zeros(rate, np.float32),
+        np.full(rate, 1e-4, np.float32),
+        waveform[:100],
+    ):
         assert side_by_side(silent, rate, waveform, rate) is None and side_by_side(waveform, rate, silent, rate) is None
     assert len(speech_of(np.zeros(0, np.float32), rate)) == 0
 
