@@ -104,6 +104,9 @@ class Parrot:
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Answer:
         return Answer(*self._answer[self.hear(waveform, sample_rate_hz)], 24_000, 0.2, 0.5)
 
+    def answer_text(self, question: str) -> str:
+        return {question: answer for question, answer, _ in PAIRS}[question]
+
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
         return waveform, sample_rate_hz
 

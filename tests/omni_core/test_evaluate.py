@@ -93,6 +93,21 @@ def test_a_score_that_is_no_number_names_metric_and_turn(monkeypatch, parrot, st
         checked(Truncation(), [Turn()])
 
 
+def test_every_cheap_metric_joins_in_one_table_and_slices_add_up(run, parrot, tmp_path):
+    names = ("answer_accuracy", "cascade_retention", "character_error_rate", "duration_ratio", "latency", "log_f0",
+             "mel_cepstral_distortion", "semantic_accuracy", "silence", "truncation", "voicing_error", "word_error_rate")  # fmt: skip
+    facts, rows = run(parrot(), SETTINGS.model_copy(update={"metrics": names}))
+    metrics = facts["metrics"]
+    assert metrics["cascade_retention"]["value"] == 1 and metrics["cascade_retention"]["count"] == 2
+    assert metrics["mel_cepstral_distortion"]["value"] == 0 and metrics["comparable_answers"]["value"] == 1
+    assert metrics["mean_first_audio_ms"]["value"] == pytest.approx(200)
+    assert {"correct", "same_content", "mcd_db", "first_audio_ms", "time_to_first_audio_ms"} <= set(rows[0])
+    slices = pq.read_table(tmp_path / "slices.parquet").to_pylist()
+    assert {row["dimension"] for row in slices} == {"language", "speaker", "topic", "length", "noise"}
+    for dimension in ("language", "speaker", "topic", "length", "noise"):
+        assert sum(r["count"] for r in slices if (r["dimension"], r["figure"]) == (dimension, "own_speech_wer")) == 5
+
+
 def test_no_test_turn_is_refused(store):
     import pyarrow as pa
 
