@@ -10,17 +10,15 @@ wanted is surprised by its form, not by its content.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from omni_core.metrics import TextProbe
 from omni_core.progress import Progress, silent
+from omni_core.text_questions import EXAMPLES, QUESTIONS
 
 if TYPE_CHECKING:
     from omni_core.language_models.huggingface import CausalLanguageModel
@@ -46,19 +44,9 @@ class Reading:
     right: bool
 
 
-@cache
 def questions() -> tuple[Question, ...]:
-    """All of text_probes.toml, in its order."""
-    return tuple(Question(**row) for row in _written()["probe"])
-
-
-def examples() -> list[tuple[str, str]]:
-    """The (question, answer) pairs that show the base model the form of an answer."""
-    return [(row["question"], row["answer"]) for row in _written()["example"]]
-
-
-def _written() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    """All of them, in their order."""
+    return tuple(Question(*row) for row in QUESTIONS)
 
 
 def probe(
@@ -67,7 +55,7 @@ def probe(
     """The first `number` questions (there are 50), put to both."""
     from omni_core.language_models.huggingface import chat_format
 
-    chat = chat_format(base.tokenizer, base.system_prompt, examples())
+    chat = chat_format(base.tokenizer, base.system_prompt, list(EXAMPLES))
     table = served.embeddings.float().numpy()
     found = []
     for done, item in enumerate(questions()[:number]):
@@ -83,7 +71,7 @@ def probe(
 def answer_ids(tokenizer: Any, item: Question, end: int) -> tuple[list[int], int]:
     """Ids of the answer with its end sign, and the place of the first token of the deciding word."""
     word = re.search(rf"\b{re.escape(item.key)}\b", item.answer)
-    assert word, f"text_probes.toml: '{item.key}' is no word of '{item.answer}'"
+    assert word, f"text_questions.py: '{item.key}' is no word of '{item.answer}'"
     return [*_ids(tokenizer, item.answer), end], len(_ids(tokenizer, item.answer[: word.start()].rstrip()))
 
 

@@ -6,7 +6,7 @@
     text_accuracy              questions whose deciding word is the likeliest at its place (fraction, higher is better)
     base_text_accuracy         the same by the base model
 
-Questions are general (omni_core/text_probes.toml), so adapting to the domain does not hide what it costs; answers are teacher
+Questions are general (omni_core/text_questions.py), so adapting to the domain does not hide what it costs; answers are teacher
 forced, and the base model has seen how long an answer is, as the prefix has. The difference holds all that lies between: the quantization of the weights, the tuned prefix, and any training of the
 language model. The weights here are frozen, so what shows is the prefix and int8.
 

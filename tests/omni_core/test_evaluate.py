@@ -9,6 +9,7 @@ import pytest
 from data_contracts.errors import MetricError, SourceError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
+from omni_core import tables
 from omni_core.audio import decode
 from omni_core.evaluate import checked, score_model
 from omni_core.metrics.truncation import Truncation
@@ -33,6 +34,12 @@ def test_the_sealed_set_is_the_first_turns_by_id_with_both_sides_audio(store, ma
     assert turns[0].question_text == pairs[5][0] and turns[0].speaker == "voice-1"
     assert len(turns[0].question) > 24_000 < len(turns[0].teacher)
     assert digest_of(turns) == digest_of(sealed_turns(store, manifest, 5)[0]) != digest_of(turns[:4])
+
+
+def test_no_one_else_can_open_the_test_split(store, manifest):
+    assert tables.turns(store, manifest, "train") == []
+    with pytest.raises(SourceError, match=r"the test split is sealed.*logs every look"):
+        tables.turns(store, manifest, "test")
 
 
 def test_a_perfect_model_has_no_errors_but_the_judges(run, parrot, tmp_path):

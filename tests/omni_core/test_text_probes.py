@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from omni_core.text_probes import Question, answer_ids, examples, questions, read, read_base, surprise
+from omni_core.text_probes import Question, answer_ids, questions, read, read_base, surprise
+from omni_core.text_questions import EXAMPLES
 
 ITEM = Question("What do bees make?", "Bees make honey.", "honey")
 
@@ -33,7 +34,7 @@ def test_surprise_is_scipys_log_softmax(logits, data):
 def test_there_are_fifty_questions_whose_key_stands_once_in_the_answer_and_no_example_is_among_them():
     assert len(questions()) == 50 == len({q.question for q in questions()})
     assert all(len(re.findall(rf"\b{q.key}\b", q.answer)) == 1 for q in questions())
-    assert not {question for question, _ in examples()} & {q.question for q in questions()}
+    assert not {question for question, _ in EXAMPLES} & {q.question for q in questions()}
 
 
 def test_the_key_is_where_its_word_begins(lm):
@@ -68,6 +69,6 @@ def test_examples_of_the_form_take_surprise_off_the_base_model(lm):
     answer, key = answer_ids(lm.tokenizer, ITEM, lm.chat.end)
     bare, shown = (
         read_base(lm.model, chat.prefix + lm.tokens(ITEM.question) + chat.suffix, answer, key)
-        for chat in (lm.chat, chat_format(lm.tokenizer, lm.system_prompt, examples()))
+        for chat in (lm.chat, chat_format(lm.tokenizer, lm.system_prompt, list(EXAMPLES)))
     )
     assert shown.nats < bare.nats

@@ -22,8 +22,12 @@ def test_by_hand_three_heard_of_four_read(load, turn):
 
 
 def test_it_agrees_with_answer_accuracy(load, turn):
-    turns = [turn(reference_text=RIGHT, spoken_text=t, text_in_answer=RIGHT) for t in (RIGHT, WRONG, "", "the lights are on")]
-    assert load("cascade_retention").score(turns)["speech_in_correct"] == load("answer_accuracy").score(turns)["correct"]
+    turns = [
+        turn(reference_text=RIGHT, spoken_text=t, text_in_answer=RIGHT) for t in (RIGHT, WRONG, "", "the lights are on")
+    ]
+    assert (
+        load("cascade_retention").score(turns)["speech_in_correct"] == load("answer_accuracy").score(turns)["correct"]
+    )
 
 
 def test_nothing_right_in_text_cannot_be_retained(load, turn):

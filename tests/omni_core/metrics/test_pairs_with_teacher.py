@@ -36,7 +36,10 @@ def test_distortion_by_hand():
 
 @given(CURVE, st.data())
 def test_melody_is_scipys_and_numpys(curve, data):
-    own, teacher = np.array(curve), np.array(data.draw(st.lists(st.floats(4.0, 6.2), min_size=len(curve), max_size=len(curve))))
+    own, teacher = (
+        np.array(curve),
+        np.array(data.draw(st.lists(st.floats(4.0, 6.2), min_size=len(curve), max_size=len(curve)))),
+    )
     assert rmse(own, teacher) == pytest.approx(np.linalg.norm(own - teacher) / np.sqrt(len(own)))
     if min(own.std(), teacher.std()) > 1e-3:
         assert correlation(own, teacher) == pytest.approx(scipy.stats.pearsonr(own, teacher).statistic, abs=1e-6)
@@ -60,7 +63,12 @@ def test_a_flat_curve_has_no_correlation_and_few_frames_no_curve():
 def test_another_text_or_silence_is_left_out_and_counted(load, turn, spoken, pairs):
     text = pairs[0][1]
     waveform, rate = decode(spoken[text])
-    taught = {"reference_text": text, "teacher_waveform": waveform, "teacher_sample_rate_hz": rate, "sample_rate_hz": rate}
+    taught = {
+        "reference_text": text,
+        "teacher_waveform": waveform,
+        "teacher_sample_rate_hz": rate,
+        "sample_rate_hz": rate,
+    }
     turns = [
         turn(spoken_text=text, waveform=waveform, **taught),
         turn(spoken_text="The kitchen lights are now off.", waveform=waveform, **taught),
@@ -69,7 +77,9 @@ def test_another_text_or_silence_is_left_out_and_counted(load, turn, spoken, pai
     ]
     for name in NAMES:
         metric = load(name)
-        columns = {k: np.array([np.nan if v is None else v for v in values]) for k, values in metric.score(turns).items()}
+        columns = {
+            k: np.array([np.nan if v is None else v for v in values]) for k, values in metric.score(turns).items()
+        }
         assert metric.figures[0].count(columns) == 1, name
     columns = load("duration_ratio").score(turns)
     assert columns["comparable"] == [1, 0, 0, 0] and columns["duration_ratio"] == [1.0, None, None, None]

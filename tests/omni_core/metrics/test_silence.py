@@ -17,7 +17,9 @@ def built(*parts, loudness=0.3, rate=RATE):
     ]).astype(np.float32)  # fmt: skip
 
 
-@given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.floats(0.01, 0.9), st.sampled_from([8_000, 16_000, 24_000]))
+@given(
+    st.lists(st.integers(1, 20), min_size=1, max_size=6), st.floats(0.01, 0.9), st.sampled_from([8_000, 16_000, 24_000])
+)
 def test_the_share_is_the_share_that_was_built(frames, loudness, rate):
     parts = [(n * 0.025, i % 2 == 0) for i, n in enumerate(frames)]
     assert quiet(built(*parts, loudness=loudness, rate=rate), rate).tolist() == [
@@ -38,7 +40,9 @@ def test_the_longest_pause_is_that_of_a_slow_look(flags):
 
 def test_a_second_before_or_within_stalls_and_after_does_not(load, turn):
     sound, gap = (0.5, True), (1.1, False)
-    waveforms = [built(*parts) for parts in ((sound, gap, sound), (gap, sound), (sound, gap), (sound, (0.5, False), sound))]
+    waveforms = [
+        built(*parts) for parts in ((sound, gap, sound), (gap, sound), (sound, gap), (sound, (0.5, False), sound))
+    ]
     columns = load("silence").score([turn(waveform=w, sample_rate_hz=RATE) for w in waveforms])
     assert columns["stalled"] == [1, 1, 0, 0]
     assert columns["silent_s"] == pytest.approx([1.1, 1.1, 1.1, 0.5], abs=0.026)

@@ -14,7 +14,9 @@ def test_by_hand(load, turn):
     columns = {name: np.array([np.nan if v is None else v for v in values])
                for name, values in metric.score([turn(text_probe=p) for p in probes]).items()}  # fmt: skip
     values = {figure.name: figure.of(columns) for figure in metric.figures}
-    assert values["text_log_perplexity"] == pytest.approx(0.5) and values["base_text_log_perplexity"] == pytest.approx(0.3)
+    assert values["text_log_perplexity"] == pytest.approx(0.5) and values["base_text_log_perplexity"] == pytest.approx(
+        0.3
+    )
     assert values["text_forgetting"] == pytest.approx(0.2) and values["text_accuracy"] == 0.5
     perplexities = math.exp(values["text_log_perplexity"]) / math.exp(values["base_text_log_perplexity"])
     assert math.exp(values["text_forgetting"]) == pytest.approx(perplexities)
