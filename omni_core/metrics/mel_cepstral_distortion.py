@@ -5,7 +5,7 @@ MCD = (10 sqrt(2) / ln 10) * mean over paired frames of sqrt(sum over k = 1..24 
 Kubichek 1993, "Mel-cepstral distance measure for objective speech quality assessment"; frames are
 paired by dynamic time warping (omni_core/spoken_pairs.py). It is the root mean square difference of the two envelopes in
 dB. 0 is the recording itself; measured on hibari, the voice at 1.15 times its speed has 3.5, its pitch and formants moved by 15 %
-6.5 to 7.2, white noise 40 dB under full scale 7.4 to 8.5: it hears noise more than a change of voice.
+6.5 to 7.2, white noise 40 dB under full scale 8.0 to 8.6: it hears noise more than a change of voice.
 
 Answers whose text is not the reference, and silent ones, are left out; the count tells how many are in. Read it beside
 silent_answers and answer_accuracy, for a model that fails on hard answers is compared on easy ones. Do not read it as
