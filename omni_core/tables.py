@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from data_contracts.base import Artifact
+from data_contracts.errors import SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
 from omni_core.audio import decode, resample
 from omni_core.store import ArtifactStore
+
+SEALED = "test"
 
 
 def rows(
@@ -33,7 +36,12 @@ def waveform_of(row: dict[str, Any], sample_rate_hz: int) -> Tensor:
 
 
 def turns(store: ArtifactStore, manifest: Manifest, split: str) -> list[dict[str, Any]]:
-    """Turns of one split in the manifest's order."""
+    """Turns of one split in the manifest's order. The test split is sealed: it has its own door, which is watched."""
+    if split == SEALED:
+        raise SourceError(
+            "the test split is sealed: training and tuning read train and validation; only omni_core.sealed_set opens it, "
+            "for evaluate, which logs every look"
+        )
     return [row for row in rows(store, manifest, "turns.parquet") if row["split"] == split]
 
 

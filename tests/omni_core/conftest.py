@@ -105,6 +105,9 @@ class Parrot:
         heard = self.hear(waveform, sample_rate_hz)
         return Answer(heard, *self._answer[heard], 24_000, 0.2, 0.5)
 
+    def answer_text(self, question: str) -> str:
+        return {question: answer for question, answer, _ in PAIRS}[question]
+
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
         return waveform, sample_rate_hz
 
