@@ -62,9 +62,19 @@ def parser() -> argparse.ArgumentParser:
     answer.add_argument("--alias", default="champion", help="alias in the registry (champion)")
     answer.set_defaults(command=_answer)
 
+    listen = commands.add_parser("listen", help="let people compare two models by ear, on a web page")
+    listen.add_argument("a", help="an evaluation report (digest or folder), or a folder of recordings")
+    listen.add_argument("b", help="the other one; equal turns or equal file names make a pair")
+    listen.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as design=abx")
+    listen.add_argument("--database", help="where answers go, as postgresql://host/name (listening.db in the home)")
+    listen.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1: this machine only)")
+    listen.add_argument("--port", type=int, default=8765, help="port to serve on (8765; 0: any free one)")
+    listen.add_argument("--results", action="store_true", help="analyse the answers instead of serving the page")
+    listen.set_defaults(command=_listen)
+
     ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
     ui.set_defaults(command=_ui)
-    for command in (weights, answer, ui):
+    for command in (weights, answer, listen, ui):
         command.add_argument("--home", default="var", help="folder of models and databases (var)")
     return top
 
@@ -143,6 +153,15 @@ def _answer(arguments: argparse.Namespace) -> None:
     answer = load_version(arguments.home, arguments.model, f"@{arguments.alias}").predict({"audio": [question]}).iloc[0]
     arguments.out.write_bytes(base64.b64decode(answer["audio"]))
     print(answer["text"])
+
+
+def _listen(arguments: argparse.Namespace) -> None:
+    from flows.listening_test.command import listen
+    from tasks.home import local_folder, store_of
+
+    database = arguments.database or f"sqlite:///{local_folder(arguments.home)}/listening.db"
+    listen(store_of(arguments.home), arguments.a, arguments.b, tuple(arguments.set), database,
+           arguments.host, arguments.port, arguments.results)  # fmt: skip
 
 
 def _ui(arguments: argparse.Namespace) -> None:
