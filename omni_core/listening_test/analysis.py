@@ -108,6 +108,9 @@ def share_bounds(hits: np.ndarray, trials: np.ndarray, confidence: float) -> tup
     Clopper and Pearson's bounds on as many answers as are left once the design effect of clustering is divided out
     (Korn and Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts",
     section 2). Unanimous raters show no variance to measure: then each of them is one answer.
+
+    Simulated, raters beta-binomial, 3000 tests each: a bound misses in 2 to 6 % for true shares of 0.3 to 0.7, where a
+    verdict looks. At 0.9 with raters who differ much the lower bound misses in up to 10 % (12 raters).
     """
     from scipy.special import betaincinv, stdtrit  # scipy.stats takes seconds to import
 
