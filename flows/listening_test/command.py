@@ -1,6 +1,6 @@
 """`omni listen A B`: two references enter, a served page or a stored result leaves.
 
-The link is printed once the page answers. While raters are at work only their number is told, never what they prefer:
+The link is printed once it can be followed. While raters are at work only their number is told, never what they prefer:
 who looks at every answer stops the test when he likes what he sees.
 """
 
@@ -15,7 +15,7 @@ import yaml
 
 from data_contracts.errors import SettingsError
 from data_contracts.listening_test import ListeningTest, ListeningTestSettings
-from omni_core.listening_test.answers import AnswerBook
+from omni_core.listening_test.answers import AnswerBook, engine_of
 from omni_core.listening_test.prepare import prepare
 from omni_core.store import ArtifactStore
 
@@ -27,6 +27,7 @@ def listen(
 ) -> None:
     """Prepare the test, then serve it until it is stopped, or (`results`) analyse the answers given so far."""
     settings = settings_of(overrides)
+    engine_of(database)  # before anything is written
     listener = None if results else _listener(host, port)
     test = prepare(store, a, b, settings)
     if database.startswith("sqlite:///"):
@@ -90,6 +91,7 @@ def _listener(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
+        listener.listen()  # whoever follows the link at once waits the moment that the server needs
     except (OSError, OverflowError) as error:
         raise SettingsError(
             f"cannot serve on {host}, port {port} ({error}); choose others with --host and --port"

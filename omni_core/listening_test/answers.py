@@ -81,17 +81,23 @@ class Session:
         return len(self.answers) == len(self.plan)
 
 
+def engine_of(url: str) -> sql.Engine:
+    """A database by URL, not connected yet. Raises SettingsError for what is no URL or lacks its driver."""
+    try:
+        waiting = {"timeout": 30} if sql.make_url(url).get_backend_name() == "sqlite" else {}  # s, for another's write
+        return sql.create_engine(url, connect_args=waiting)
+    except (SQLAlchemyError, ImportError) as error:
+        raise SettingsError(
+            f"--database takes a URL such as sqlite:///answers.db or postgresql://host/name, with its driver installed ({error})"
+        ) from error
+
+
 class AnswerBook:
     """The database of one test. Raises StorageError, one sentence without the password, when it cannot be used."""
 
     def __init__(self, url: str, digest: str):
         self.digest = digest
-        try:
-            self._engine = sql.create_engine(url)
-        except (SQLAlchemyError, ImportError) as error:
-            raise SettingsError(
-                f"--database takes a URL such as sqlite:///answers.db or postgresql://host/name, with its driver installed ({error})"
-            ) from error
+        self._engine = engine_of(url)
         self._name = self._engine.url.render_as_string(hide_password=True)
         with self._transaction() as connection:
             METADATA.create_all(connection)
