@@ -1,12 +1,14 @@
 """The answer book: what is written is found again, by any rater, on any start, and only once."""
 
+import importlib
 import sqlite3
 import threading
 
 import pytest
+from sqlalchemy.schema import CreateTable
 
 from data_contracts.errors import SettingsError, StorageError
-from omni_core.listening_test.answers import Answer, AnswerBook
+from omni_core.listening_test.answers import METADATA, Answer, AnswerBook
 from omni_core.listening_test.trials import Trial
 
 PLAN = [Trial("0000", "b", None, False), Trial("check-00", "a", None, True)]
@@ -74,3 +76,10 @@ def test_nothing_about_the_person_is_kept(url, tmp_path):
     }  # fmt: skip
     assert columns == {"rater", "digest", "number", "plan", "started_at", "position", "picked", "response_ms", "plays_first",
                        "plays_second", "plays_x", "answered_at"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mysql", "mssql", "oracle"])
+def test_the_tables_can_be_made_in_other_databases(name):
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{name}").dialect()
+    for table in METADATA.sorted_tables:
+        assert f"CREATE TABLE {table.name}" in str(CreateTable(table).compile(dialect=dialect))
