@@ -36,6 +36,12 @@ class CompareSettings(Settings):
     mos_margin: float = Field(0.1, ge=0)
     """Largest DistillMOS loss that counts as no worse."""
     gates: GateSettings = GateSettings()
+    listening_required: bool = False
+    """Nothing is promoted over a champion before people have compared the two by ear (`omni listen`)."""
+    listening_result: str | None = None
+    """Digest of the listening result of this challenger and this champion; one more guard."""
+    listening_margin: float = Field(0.1, ge=0, le=1)
+    """Largest loss of listeners' preference that counts as no worse: share for the challenger minus share for the champion."""
 
 
 Decision = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
