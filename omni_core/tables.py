@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from data_contracts.base import Artifact
+from data_contracts.errors import SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
+from omni_core.answer_codes import NO_SOUND
 from omni_core.audio import decode, resample
 from omni_core.store import ArtifactStore
 
@@ -27,7 +29,9 @@ def rows(
 
 
 def waveform_of(row: dict[str, Any], sample_rate_hz: int) -> Tensor:
-    """The audio of an utterance row at the rate asked for: (samples,) float32."""
+    """The audio of an utterance row at the rate asked for: (samples,) float32. Raises SourceError for codes alone."""
+    if not row["audio"]:
+        raise SourceError(NO_SOUND)
     samples, rate = decode(row["audio"])
     return torch.from_numpy(resample(samples, rate, sample_rate_hz).copy())
 
