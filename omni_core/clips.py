@@ -122,7 +122,7 @@ class _Column:
         raise SourceError(f"{self._path.name} ends before row {row}; it was changed while it was read")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _column(path: Path, column: str, mtime_ns: int) -> _Column:
     """Open columns; the time of the file is in the key, so that a file written anew is opened anew."""
     return _Column(path, column)
