@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_contracts.errors import SourceError
+from data_contracts.errors import ComponentError, SourceError
 
 if TYPE_CHECKING:
     import torch
 
 SNAC_24KHZ = "snac_24khz"
+CODE_COLUMNS = ("codec", "codebooks", "codes")  # a shard without coded answers lacks them
 NUM_STREAMS = 7
 CODEBOOK_SIZE = 4096
 SAMPLE_RATE_HZ = 24_000
@@ -61,23 +62,24 @@ def cells(codes: np.ndarray) -> dict[str, Any]:
     return {"codec": SNAC_24KHZ, "codebooks": codes.shape[0], "codes": codes.astype("<i2").tobytes()}
 
 
-def codes_of(row: Mapping[str, Any], codec: str) -> torch.Tensor | None:
-    """The codes (codebooks, frames) int64 that came with an utterance, None when none of that codec did."""
+def codes_of(row: Mapping[str, Any], codec: str, sample_rate_hz: int) -> torch.Tensor | None:
+    """The codes (codebooks, frames) int64 that came with an utterance; None when none of that codec at that rate did."""
     import torch
 
-    if row.get("codec") != codec:
+    if row.get("codec") != f"{codec}_{sample_rate_hz // 1000}khz":
         return None
     codes = np.frombuffer(row["codes"], "<i2").reshape(row["codebooks"], -1)
     return torch.from_numpy(codes.astype(np.int64))
 
 
-def decode(codes: np.ndarray, weights: str, seed: int) -> np.ndarray:
-    """Codes -> waveform (frames * SAMPLES_A_FRAME,) at SAMPLE_RATE_HZ; SNAC's noise is drawn from the seed."""
+def decode(codes: np.ndarray, weights: str) -> np.ndarray:
+    """Codes -> waveform (frames * SAMPLES_A_FRAME,) at SAMPLE_RATE_HZ, the same at each call.
+
+    Raises WeightsError when there are no weights, ComponentError when they are not those of the 24 kHz model.
+    """
     import torch
 
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(seed)
-        return _snac(weights).decode(torch.from_numpy(codes.astype(np.int64))[None])[0].numpy()
+    return _snac(weights).decode(torch.from_numpy(codes.astype(np.int64))[None])[0].numpy()
 
 
 @lru_cache(maxsize=1)
@@ -86,4 +88,11 @@ def _snac(weights: str) -> Any:
     from omni_core import components
 
     settings = CodecSettings(name="snac", weights=weights)
-    return components.load("codecs", "snac", settings, Path(weights), Path("."))
+    folder = Path(weights) if Path(weights).is_dir() else weights
+    codec = components.load("codecs", "snac", settings, folder, Path("."))
+    if (codec.sample_rate_hz, codec.num_codebooks) != (SAMPLE_RATE_HZ, NUM_STREAMS):
+        raise ComponentError(
+            f"the weights in ingest.voice.snac_weights are of SNAC at {codec.sample_rate_hz} Hz with "
+            f"{codec.num_codebooks} streams; the answers' codes are of SNAC at {SAMPLE_RATE_HZ} Hz with {NUM_STREAMS}"
+        )
+    return codec

@@ -22,7 +22,7 @@ from omni_core.store import ArtifactStore
 def rows(
     store: ArtifactStore, artifact: Artifact, name: str, columns: list[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one table, a row group at a time."""
+    """Rows of one table, 64 at a time; columns that it lacks are left out."""
     file = pq.ParquetFile(store.folder(artifact) / name)
     for batch in file.iter_batches(batch_size=64, columns=columns):
         yield from batch.to_pylist()

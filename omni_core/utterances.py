@@ -179,7 +179,7 @@ def _coded(plan: Plan, codes: np.ndarray, settings: VoiceSettings) -> dict[str, 
     """Codes with their sound where there is a decoder, else alone: what sound would tell is not a number then."""
     rate_hz = answer_codes.SAMPLE_RATE_HZ
     if settings.coded_answers == "decode":
-        waveform = answer_codes.decode(codes, settings.snac_weights, plan.seed)
+        waveform = answer_codes.decode(codes, settings.snac_weights)
         row = _row(plan, waveform, rate_hz, rate_hz, measures.clipped_fraction(waveform))
     else:
         duration_s = answer_codes.duration_s(codes)

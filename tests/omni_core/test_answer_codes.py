@@ -19,7 +19,7 @@ def written(frames: list[list[int]]) -> str:
 def test_codes_are_read_a_stream_a_row_and_come_back_from_an_utterance(frames):
     codes = answer_codes.parse(written(frames))
     assert codes.tolist() == [list(stream) for stream in zip(*frames, strict=True)]
-    kept = answer_codes.codes_of(answer_codes.cells(codes), answer_codes.SNAC_24KHZ)
+    kept = answer_codes.codes_of(answer_codes.cells(codes), "snac", 24_000)
     assert kept.tolist() == codes.tolist()
 
 
@@ -29,8 +29,8 @@ def test_a_frame_is_85_ms():
 
 def test_an_utterance_without_codes_or_with_those_of_another_codec_has_none():
     row = answer_codes.cells(np.zeros((7, 2), np.int16))
-    assert answer_codes.codes_of({"audio": b"x"}, answer_codes.SNAC_24KHZ) is None
-    assert answer_codes.codes_of(row, "mimi") is None
+    assert answer_codes.codes_of({"audio": b"x"}, "snac", 24_000) is None
+    assert answer_codes.codes_of(row, "mimi", 24_000) is answer_codes.codes_of(row, "snac", 32_000) is None
 
 
 @pytest.mark.parametrize(
