@@ -90,9 +90,10 @@ def _snac(weights: str) -> Any:
     settings = CodecSettings(name="snac", weights=weights)
     folder = Path(weights) if Path(weights).is_dir() else weights
     codec = components.load("codecs", "snac", settings, folder, Path("."))
-    if (codec.sample_rate_hz, codec.num_codebooks) != (SAMPLE_RATE_HZ, NUM_STREAMS):
+    found = (codec.sample_rate_hz, codec.num_codebooks, codec.codebook_size)
+    if found != (SAMPLE_RATE_HZ, NUM_STREAMS, CODEBOOK_SIZE):
         raise ComponentError(
-            f"the weights in ingest.voice.snac_weights are of SNAC at {codec.sample_rate_hz} Hz with "
-            f"{codec.num_codebooks} streams; the answers' codes are of SNAC at {SAMPLE_RATE_HZ} Hz with {NUM_STREAMS}"
+            "ingest.voice.snac_weights names SNAC at {} Hz with {} streams of {} codes; ".format(*found)
+            + f"the answers' codes are of SNAC at {SAMPLE_RATE_HZ} Hz with {NUM_STREAMS} streams of {CODEBOOK_SIZE}"
         )
     return codec
