@@ -186,7 +186,7 @@ def _write_manifest(
             folder,
             settings=settings.model_dump(mode="json"),
             facts=facts,
-            code_digest=code_digest("omni_core.ingest"),
+            code_digest=code_digest("omni_core.ingest", "omni_core.source_formats.*"),
             licences=_licences(outcome),
         )
 

@@ -34,7 +34,7 @@ FAULTS = (pa.field("fault", pa.string()), pa.field("fault_sentence", pa.string()
 ROW = pa.schema([*CODED_UTTERANCE, *FAULTS])  # of the work folder: rows without audio keep the reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class Plan:
     """One utterance to be made. `audio` is where the recording lies, None for speech to be synthesized; `audio_name`
     is what the source calls it; with a `codec` it holds codes (see omni_core.records.Piece)."""

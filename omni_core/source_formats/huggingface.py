@@ -20,6 +20,7 @@ from omni_core.clips import Cell, Recording
 from omni_core.records import Record
 from omni_core.source_formats import (
     IS_SOUND,
+    NAMES,
     SourceFormat,
     columns_of,
     record_of,
@@ -50,7 +51,7 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
     for (_, path), split in zip(files, splits_of([name for name, _ in files]), strict=True):
         schema = table_files.schema(path)
         ours = _columns(path, schema) if schema else {}
-        info = _info(path.parent)
+        info = _info(path.parent, schema)
         classes = {name: kind["names"] for name, kind in info.get("features", {}).items() if "names" in kind}
         defaults = {"language": language, "split": split, "license": info.get("license") or "unknown"}
         place = f"{path.parent.name}/{path.stem}" if path.parent != folder else path.stem
@@ -68,8 +69,11 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
 
 def _columns(path: Path, schema: pa.Schema) -> dict[str, str]:
     """Our name -> column. Raises SourceError naming the file when it holds neither turns nor speech."""
-    try:
-        ours = columns_of(schema.names)
+    sounds = [name for mine in IS_SOUND for name in NAMES[mine]]
+    try:  # a list or a struct is no text
+        ours = columns_of(
+            [one.name for one in schema if one.name.casefold() in sounds or not pa.types.is_nested(one.type)]
+        )
     except SourceError as error:
         raise SourceError(f"{path} {error}") from error
     for name in set(ours) & set(IS_SOUND):
@@ -100,6 +104,10 @@ def _sound(path: Path, column: str, row: int, value: Any) -> Sound:
     return file, name, sha256_of(file) if file.is_file() else ""
 
 
-def _info(folder: Path) -> dict[str, Any]:
+def _info(folder: Path, schema: pa.Schema | None) -> dict[str, Any]:
+    """features and license: beside the tables, or in the table's own metadata as `to_parquet` writes them."""
     path = folder / "dataset_info.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    metadata = (schema.metadata if schema else None) or {}
+    return json.loads(metadata.get(b"huggingface", b"{}")).get("info", {})

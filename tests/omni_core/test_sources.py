@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from data_contracts.errors import SourceError
-from omni_core.sources import read_sources, source_names
+from data_contracts.errors import SettingsError, SourceError
+from omni_core.sources import format_of, read_sources, source_names
 from tests.omni_core.made_sources import settings_for, three_splits, write_source
+from tests.omni_core.source_formats.made_folders import make
 
 
 def header(folder: Path, text: str) -> None:
@@ -54,3 +56,43 @@ def test_a_source_listed_twice_or_none_at_all_is_refused(tmp_path):
 
 def test_sources_of_one_name_keep_apart():
     assert source_names([Path("a/texts"), Path("b/texts"), Path("c")]) == ["texts", "texts-2", "c"]
+
+
+def test_a_folder_in_no_format_is_told_of_all_of_them(tmp_path):
+    (tmp_path / "notes.txt").write_text("speech is elsewhere")
+    with pytest.raises(
+        SourceError, match=r"other formats: common_voice, huggingface, kaldi, libritts, ljspeech, voice_"
+    ):
+        format_of(tmp_path)
+
+
+def test_a_folder_that_looks_like_two_formats_is_read_as_the_settings_say(tmp_path):
+    folder, made = make("kaldi", tmp_path)
+    (folder / "samples.tar").write_bytes(b"")
+    with pytest.raises(SourceError, match=r"looks like kaldi and webdataset; say which in ingest\.formats"):
+        read_sources(settings_for(str(folder)))
+    records = read_sources(settings_for(str(folder), formats={str(folder): "kaldi"}))
+    assert len(records) == len(made.texts) + sum(made.rules.values())
+
+
+def test_our_own_metadata_comes_before_what_lies_beside_it(tmp_path):
+    source = write_source(tmp_path / "texts", three_splits())
+    (tmp_path / "texts" / "backup.tar").write_bytes(b"")
+    assert format_of(Path(source)) == "metadata_csv"
+
+
+def test_a_format_for_a_source_that_is_not_listed_is_refused(tmp_path):
+    source = write_source(tmp_path / "texts", three_splits())
+    with pytest.raises(SettingsError, match=r"ingest\.formats names 'elsewhere', which is not in ingest\.sources"):
+        read_sources(settings_for(source, formats={"elsewhere": "kaldi"}))
+
+
+def test_a_format_that_does_not_exist_is_refused_by_the_settings():
+    with pytest.raises(ValidationError, match="unknown member of source_formats: 'mp3'"):
+        settings_for("texts", formats={"texts": "mp3"})
+
+
+def test_compressed_tars_are_refused_with_the_mend(tmp_path):
+    (tmp_path / "train-000000.tar.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(SourceError, match=r"train-000000\.tar\.gz is compressed.*unpack it to a \.tar"):
+        read_sources(settings_for(str(tmp_path)))
