@@ -38,6 +38,12 @@ def voice():
 
 
 @pytest.fixture(scope="session")
+def speech(voice) -> np.ndarray:
+    """Two seconds of the teacher voice at 24 kHz."""
+    return voice.speak("The light in the kitchen is on now.", seed=1)
+
+
+@pytest.fixture(scope="session")
 def weights() -> Path:
     """Where `make weights` has put the bundled weights."""
     return REPOSITORY / "var" / "weights"
