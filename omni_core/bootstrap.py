@@ -38,7 +38,7 @@ class Precision:
     def bounds(self, estimate: float, confidence: float) -> tuple[float, float]:
         """The two one-sided bounds, each at `confidence`."""
         reach = float(stdtrit(self.degrees_of_freedom, confidence)) * self.standard_error
-        return estimate - reach, estimate + reach
+        return float(estimate - reach), float(estimate + reach)
 
     def p_value(self, gain: float) -> float:
         """One-sided, of a true gain of at most 0; the standard error must not be 0."""

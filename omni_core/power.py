@@ -10,6 +10,7 @@ not that of the observed gain, which says no more than the p value does (Hoenig 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from scipy.special import nctdtr, ndtr, ndtri, stdtrit
 
@@ -19,8 +20,8 @@ MANY = 1e4
 """Degrees of freedom from which t is normal."""
 MOST = 1e9
 """Growth that nobody will collect."""
-HALVINGS = 30
-"""Of the interval that a root lies in: nine digits."""
+CLOSE = 1e-5
+"""Relative error of a root."""
 
 
 def power(precision: Precision, distance: float, confidence: float) -> float:
@@ -32,28 +33,31 @@ def power(precision: Precision, distance: float, confidence: float) -> float:
 
 
 def detectable(precision: Precision, confidence: float, wanted: float) -> float:
-    """Smallest true gain that is shown with the power `wanted`."""
-    low, high = 0.0, precision.standard_error
-    while power(precision, high, confidence) < wanted:
-        high *= 2
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if power(precision, middle, confidence) < wanted else (low, middle)
-    return high
+    """Smallest true gain that is shown with the power `wanted`, which is over 1 - confidence."""
+    normal = precision.standard_error * float(ndtri(confidence) + ndtri(wanted))
+    return _first(
+        lambda gain: power(precision, gain, confidence) >= wanted, max(normal, precision.standard_error / MOST)
+    )
 
 
 def growth(precision: Precision, distance: float, confidence: float, wanted: float) -> float:
-    """How many times as much data clears `distance` with the power `wanted`; inf when no amount does."""
+    """How many times as much data clears `distance` with the power `wanted`, at least 1; inf when no amount does."""
     if distance <= 0:
         return math.inf
-    low, high = 1.0, 1.0
-    while power(grown(precision, high), distance, confidence) < wanted:
+    normal = (precision.standard_error * max(0.0, float(ndtri(confidence) + ndtri(wanted))) / distance) ** 2
+    if normal > MOST:
+        return math.inf
+    return _first(lambda times: power(grown(precision, times), distance, confidence) >= wanted, max(1.0, normal))
+
+
+def _first(reached: Callable[[float], bool], start: float) -> float:
+    """The smallest value from `start` on (that of the normal, so a little too small) that is enough."""
+    low = high = start
+    while not reached(high):
         low, high = high, 2 * high
-        if high > MOST:
-            return math.inf
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if power(grown(precision, middle), distance, confidence) < wanted else (low, middle)
+    while high > low * (1 + CLOSE):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if reached(middle) else (middle, high)
     return high
 
 
