@@ -1,6 +1,6 @@
 """Models whose true difference is known enter, how often the verdict's statistics err leaves: benchmarks/comparison.md.
 
-    python benchmarks/comparison.py > benchmarks/comparison.md      # about six minutes on one thread
+    python benchmarks/comparison.py > benchmarks/comparison.md      # about ten minutes on one thread
 
 Every trial draws new speakers, each with an effect of their own on both models and another on their difference, and new
 turns with a difficulty that both models share.
@@ -15,8 +15,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
+from data_contracts.benchmark import LatencyReport
+from data_contracts.compare import CompareSettings
 from omni_core.bootstrap import clusters_of, draw, percentiles, precision, ratios
+from omni_core.compare import decide
+from omni_core.metrics import Figure
+from omni_core.paired_scores import compare_scores
 from omni_core.power import growth, power
+from omni_core.scores import Scores
 from omni_core.sequential import passes
 
 REPLICATES = 1000
@@ -218,6 +224,51 @@ def power_table(count: int) -> str:
     return "\n".join(lines)
 
 
+MARGINS = {
+    "so wide that all guards hold": CompareSettings(replicates=200, wer_margin=2, accuracy_margin=1, mos_margin=4),
+    "5 points, 15 points, 0.2": CompareSettings(replicates=200, wer_margin=0.05, accuracy_margin=0.15, mos_margin=0.2),
+    "defaults": CompareSettings(replicates=200),
+}
+FIGURES = {
+    "own_speech_wer": Figure("own_speech_wer", "fraction", "lower", "", "wer", "words"),
+    "answer_accuracy": Figure("answer_accuracy", "fraction", "higher", "", "accuracy"),
+    "distill_mos": Figure("distill_mos", "MOS", "higher", "", "mos"),
+}
+
+
+def decision_table(count: int) -> str:
+    """The whole rule on two equal models: three figures that are guards and targets, equal latency."""
+    lines = [
+        "| speakers x turns | margins (WER, accuracy, MOS) | PROMOTE | REJECT | INCONCLUSIVE |",
+        "|---|---|---|---|---|",
+    ]
+    facts = {"passed": True, "reasons": [], "time_to_first_audio_ms": {"p95": 0.0}, "real_time_factor": {"p50": 0.0}}
+    latency = LatencyReport(digest="", kind_name="latency", facts=facts)
+    for speakers, each in ((4, 15), (7, 21), (20, 15)):
+        for margins, settings in MARGINS.items():
+            rng = np.random.default_rng(0)
+            made = [
+                decide(compare_scores(*_pair(speakers, each, rng), settings), latency, settings)[0]
+                for _ in range(count)
+            ]
+            shares = [f"{made.count(what) / count:.1%}" for what in ("PROMOTE", "REJECT", "INCONCLUSIVE")]
+            lines.append(f"| {speakers} x {each} | {margins} | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
+def _pair(speakers: int, each: int, rng: np.random.Generator) -> list[Scores]:
+    """Scores of two equal models, each figure from its world."""
+    owner = np.repeat(np.arange(speakers), each)
+    bases = {"own_speech_wer": ("wer", 0.15), "answer_accuracy": ("accuracy", 0.7), "distill_mos": ("mos", 3.5)}
+    made = {
+        name: _models(World("", kind, speakers, each, new=base, old=base), owner, rng)
+        for name, (kind, base) in bases.items()
+    }
+    names, turns = np.array([f"voice-{i}" for i in owner]), [str(i) for i in range(len(owner))]
+    times = {"time_to_first_audio_p95_ms": np.full(len(owner), 400.0)}
+    return [Scores(turns, names, FIGURES, {name: sides[i] for name, sides in made.items()}, times) for i in (0, 1)]
+
+
 def sequential_table(count: int, longest: int) -> str:
     """Stop at the first bound over 0, looked at after every answer; a fixed-sample t test looked at as often beside it."""
     lines = ["| answers that differ | true gain | stopped, always-valid | median answers | stopped, t test at every look |",
@@ -249,6 +300,7 @@ def main() -> None:
     tables: list[tuple[str, str, Callable[[], str]]] = [
         ("Coverage of one-sided 95 % bounds", f"{chosen.trials} trials a row, {REPLICATES} replicates: lower / upper bound in percent of trials (median width over this one's, at most 9.99). Bounds are of new minus old. One standard error of a cell is {100 * np.sqrt(0.95 * 0.05 / chosen.trials):.2f}.",
          lambda: coverage_table(chosen.trials)),
+        ("The whole rule", f"Two equal models; {chosen.trials // 2} comparisons a row.", lambda: decision_table(chosen.trials // 2)),
         ("Planned power", f"Two equal models of 15 % WER; {chosen.trials // 8} trials a row.", lambda: power_table(chosen.trials // 8)),
         ("Online: stopping at will", f"{chosen.trials // 4} streams of 3 000 paired answers, each 1 (better), 0 or -1; stopped at the first bound over 0.",
          lambda: sequential_table(chosen.trials // 4, 3000)),

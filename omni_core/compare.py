@@ -17,7 +17,8 @@ Power comes first: a guard that an equal model would clear by chance only says n
 figure that is shown to be better clears (power is no matter then).
 
 Guards need no correction, as all of them must hold (intersection-union test, Berger 1982); targets are corrected by
-Holm, as one is enough. So under no difference a promotion happens in at most 1 - confidence of the cases.
+Holm, as one is enough. So under no difference a promotion happens in at most 1 - confidence of the cases (simulated:
+benchmarks/comparison.md). REJECT is not corrected: each loss is as sure as its own bound, and either way the champion stays.
 """
 
 from __future__ import annotations

@@ -276,18 +276,15 @@ def clustered(rng, speakers, turns):
     return [scores(side, names) for side in sides]
 
 
-GUARDS_ALWAYS_HOLD = CompareSettings(replicates=200, wer_margin=2, accuracy_margin=1, mos_margin=4)
-
-
-@pytest.mark.parametrize("settings", [GUARDS_ALWAYS_HOLD, CompareSettings(replicates=200)])
-def test_equal_models_are_promoted_in_at_most_five_percent_of_2000_comparisons(make_latency, settings):
+def test_equal_models_are_promoted_in_at_most_five_percent_of_2000_comparisons(make_latency):
+    guards_always_hold = CompareSettings(
+        replicates=200, wer_margin=2, accuracy_margin=1, mos_margin=4
+    )  # the worst case
     rng, latency, promoted = np.random.default_rng(0), make_latency(), 0
     for _ in range(2000):
-        comparisons = compare_scores(*clustered(rng, 7, 105), settings)
-        promoted += decide(comparisons, latency, settings)[0] == "PROMOTE"
-    assert promoted / 2000 <= 0.05
-    if settings is GUARDS_ALWAYS_HOLD:
-        assert promoted / 2000 > 0.02  # Holm over three targets is near its level, not far under it
+        comparisons = compare_scores(*clustered(rng, 7, 105), guards_always_hold)
+        promoted += decide(comparisons, latency, guards_always_hold)[0] == "PROMOTE"
+    assert 0.02 < promoted / 2000 <= 0.05  # three targets come near the level, not far under it
 
 
 def test_two_thousand_replicates_of_150_turns_take_under_two_seconds(judge_pair):
