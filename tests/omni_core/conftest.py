@@ -148,6 +148,7 @@ def make_report(store):
         table = {
             "turn_id": [f"turn-{i:03d}" for i in range(turns)],
             "speaker": list(speaker) if speaker is not None else [f"voice-{i % 5}" for i in range(turns)],
+            "time_to_first_audio_ms": [400.0 + i for i in range(turns)],
             **columns,
         }
         with store.scratch(EvaluationReport.kind) as folder:
