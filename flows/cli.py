@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting in both")
     demo.set_defaults(command=_demo)
 
+    check = commands.add_parser("check", help="what a run would retrain, and whether it can work: nothing is trained")
+    check.add_argument("preset", help="name in deployments/presets, or a .yaml file")
+    check.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting, as a.b=c"
+    )
+    check.set_defaults(command=_check)
+
     weights = commands.add_parser("weights", help="fetch the bundled weights, checked by sha256")
     weights.set_defaults(command=_weights)
 
@@ -71,6 +78,16 @@ def parser() -> argparse.ArgumentParser:
 
 def _run(arguments: argparse.Namespace) -> None:
     _journeys([arguments.preset], tuple(arguments.set))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from flows.plan_tables import show_plan
+    from flows.presets import load_settings
+    from tasks.plan import plan_of
+
+    show_plan(Console(), plan_of(load_settings(arguments.preset, tuple(arguments.set))))
 
 
 def _demo(arguments: argparse.Namespace) -> None:

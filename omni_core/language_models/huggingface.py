@@ -16,14 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from data_contracts.components import LanguageModelSettings
-from data_contracts.errors import ComponentError, WeightsError
+from data_contracts.errors import WeightsError
 from omni_core import bundled_weights
 from omni_core.chat_format import ChatFormat, chat_format
+from omni_core.component_facts import refuse_layers_without_keys
 
 __all__ = ["CausalLanguageModel", "ChatFormat", "chat_format", "load"]
-
-KEPT_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
-"""Layer types that keep keys and values, which a tuned prefix is made of."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,3 @@ def load(settings: LanguageModelSettings, home: Path, dtype: torch.dtype = torch
         settings.system_prompt,
         where,
     )
-
-
-def refuse_layers_without_keys(weights: str, layer_types: list[str] | None) -> None:
-    """Raises ComponentError for layers without attention: nothing can be put before what they have read."""
-    if others := sorted(set(layer_types or ()) - KEPT_LAYERS):
-        raise ComponentError(
-            f"'{weights}' has layers of type {', '.join(others)}, which keep no keys and values, so no tuned prefix can stand before them; choose a language model of attention layers"
-        )

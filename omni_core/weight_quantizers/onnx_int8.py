@@ -35,11 +35,16 @@ def can_build(class_name: str) -> bool:
     return f'"{class_name}"' in (Path(spec.submodule_search_locations[0]) / "models" / "builder.py").read_text()
 
 
-def refuse_what_cannot_be_built(class_name: str) -> None:
-    """Raises ComponentError with the mend for a class that the builder does not know."""
+def refuse_what_cannot_be_built(class_name: str, config: dict[str, Any]) -> None:
+    """Raises ComponentError with the mend for a class, or a kind of rotary positions, that the builder cannot write."""
+    mend = "set quantize.weight_quantizer to dynamic_int8"
     if not can_build(class_name):
+        raise ComponentError(f"onnxruntime's model builder cannot convert {class_name}; {mend}")
+    text = config.get("text_config") or config
+    of_all = (text.get("rope_parameters") or {}).get("full_attention") or text.get("rope_scaling") or {}
+    if class_name.startswith("Gemma3") and of_all.get("rope_type", "default") != "default":
         raise ComponentError(
-            f"onnxruntime's model builder cannot convert {class_name}; set quantize.weight_quantizer to dynamic_int8"
+            f"onnxruntime's model builder would scale the positions of all of {class_name}'s layers, where only the global ones are scaled; {mend}"
         )
 
 
@@ -105,7 +110,7 @@ class OnnxLanguageModel:
 
 def quantize(lm: CausalLanguageModel, folder: Path) -> None:
     """Build the graph in a process of its own (the builder leaves a gigabyte behind)."""
-    refuse_what_cannot_be_built(type(lm.model).__name__)
+    refuse_what_cannot_be_built(type(lm.model).__name__, lm.model.config.to_dict())
     source = folder / "source"
     lm.model.save_pretrained(source)
     lm.tokenizer.save_pretrained(source)

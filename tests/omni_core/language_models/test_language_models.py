@@ -12,7 +12,7 @@ from data_contracts.components import LanguageModelSettings
 from data_contracts.errors import ComponentError
 from omni_core import components
 from omni_core.chat_format import chat_format
-from omni_core.language_models.huggingface import refuse_layers_without_keys
+from omni_core.component_facts import refuse_layers_without_keys
 from omni_core.listen import answer_loss
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.weight_quantizers import onnx_int8
@@ -145,7 +145,7 @@ def test_served_by_onnx_it_says_the_same(name, tmp_path):
 def test_a_class_that_onnx_cannot_build_is_one_sentence_at_once(tmp_path):
     lm = load(classes.write("gpt2", tmp_path / "source"))
     (tmp_path / "served").mkdir()
-    with pytest.raises(ComponentError, match="cannot convert GPT2LMHeadModel.*dynamic_int8"):
+    with pytest.raises(ComponentError, match=r"cannot convert GPT2LMHeadModel.*dynamic_int8"):
         onnx_int8.quantize(lm, tmp_path / "served")
 
 
