@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data_contracts.base import Settings
@@ -22,9 +21,8 @@ from data_contracts.quantize import QuantizedModel
 from data_contracts.retrain import RetrainSettings
 from data_contracts.train import Checkpoint
 from omni_core import estimates
-from omni_core.plan_facts import Facts, lengths_of, read_facts, trained_parameters
+from omni_core.plan_facts import Facts, lengths_of, trained_parameters
 from omni_core.plan_lines import derived_quantities, notes_of
-from omni_core.plan_refusals import refuse_the_impossible
 from omni_core.store import ArtifactStore
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -46,6 +44,11 @@ STAGES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Task of the flow -> the stages and parts of the settings that it reads. Settings of measuring are left out: they are
 not part of a model, so the champion's cards do not hold them."""
+
+
+def roots_of(stage: str) -> set[str]:
+    """Parts of the settings that a stage reads, directly or through the stages before it."""
+    return {root for name in STAGES[stage] for root in (roots_of(name) if name in STAGES else {name})}
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,10 @@ def plan_rows(
         return PlanRow(part=part, changed=changed, retrain=retrain, warm_start=start, data_needed=needs)
 
     def because(stage: str) -> str:
-        reads = [name for name in STAGES[stage] if changes.get(name) or name in stages]
-        return f"yes: reads {', '.join(reads)}" if stage in stages else "no"
+        if stage not in stages:
+            return "no"
+        roots = [part for part in sorted(roots_of(stage)) if changes.get(part)]
+        return f"yes: {', '.join(roots)} changed" if len(roots) < len(changes) // 2 else "yes"
 
     fit = "refit" if "fit codec" in stages and not codec.weights else "no, frozen" if codec.weights else "no"
     listens, speaks = "train listen" in stages, "train speak" in stages
@@ -173,10 +178,8 @@ def plan_rows(
     )  # fmt: skip
 
 
-def make_plan(settings: RetrainSettings, home: Path, champion: Champion | None, without_cards: str = "") -> Plan:
-    """The plan; raises an OmniError, one sentence, for what cannot work. without_cards: why a champion is not compared."""
-    facts = read_facts(settings, home)
-    refuse_the_impossible(settings, facts)
+def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None, without_cards: str = "") -> Plan:
+    """The plan of settings that passed preflight. without_cards: why a champion that there is cannot be compared."""
     changes = changes_against(champion, settings)
     stages = stages_to_run(changes)
     threads = settings.train.threads or os.cpu_count() or 1

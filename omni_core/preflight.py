@@ -7,16 +7,16 @@ from pathlib import Path
 from data_contracts.errors import SourceError
 from data_contracts.retrain import RetrainSettings
 from omni_core.bundled_weights import resolve
-from omni_core.plan_facts import read_facts
+from omni_core.plan_facts import Facts, read_facts
 from omni_core.plan_refusals import refuse_the_impossible
 
 VOCODER_WEIGHTS = {"hifigan": "bundled:hifigan_universal"}
 
 
-def preflight(settings: RetrainSettings, home: Path) -> None:
+def preflight(settings: RetrainSettings, home: Path) -> Facts:
     """Sources and weights are there, bundled ones unaltered, and the components fit each other: nothing heavy is read.
 
-    Raises SourceError, WeightsError or ComponentError.
+    Returns the facts that the plan goes on with. Raises SourceError, WeightsError or ComponentError.
     """
     for source in settings.ingest.sources:
         if not Path(source).is_dir():
@@ -27,4 +27,6 @@ def preflight(settings: RetrainSettings, home: Path) -> None:
         weights.append(VOCODER_WEIGHTS.get(parts.codec.vocoder, ""))
     for name in filter(None, weights):
         resolve(name, home)
-    refuse_the_impossible(settings, read_facts(settings, home))
+    facts = read_facts(settings, home)
+    refuse_the_impossible(settings, facts)
+    return facts

@@ -46,7 +46,7 @@ def _in_database(path: Path, name: str, alias: str) -> tuple[str, str] | None:
         return None
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT_S)) as database:
-            found = database.execute(QUERY, (name, alias.lower())).fetchone()
+            found = database.execute(QUERY, (name, alias)).fetchone()
     except sqlite3.Error as error:
         raise RegistryError(f"the registry in {path} cannot be read: {error}") from error
     return (str(found[0]), found[1]) if found else None

@@ -17,10 +17,8 @@ PLAN_FILE = "plan.json"
 
 def plan_of(settings: RetrainSettings) -> Plan:
     """Preflight, then the plan. Raises an OmniError for what cannot work; a champion out of reach is a sentence in it."""
-    home = local_folder(settings.home)
-    preflight(settings, home)
-    champion, trouble = _champion(settings)
-    return make_plan(settings, home, champion, trouble)
+    facts = preflight(settings, local_folder(settings.home))
+    return make_plan(settings, facts, *_champion(settings))
 
 
 def _champion(settings: RetrainSettings) -> tuple[Champion | None, str]:

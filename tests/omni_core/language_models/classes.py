@@ -22,6 +22,9 @@ LLAMA2 = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ ' ' + message['content'] + ' ' + eos_token }}"
     "{% else %}{{ (bos_token if loop.first else '') + '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}{% endfor %}"
 )
+QWEN_PIECES = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 SHAPE = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
          "intermediate_size": 96, "max_position_embeddings": 512, "initializer_range": 0.1}  # fmt: skip
 WINDOW = 8
@@ -30,9 +33,9 @@ WINDOW = 8
 CLASSES = {
     "llama": ("LlamaForCausalLM", {**SHAPE, "tie_word_embeddings": False}, "sentencepiece", LLAMA2),
     "smollm2": ("LlamaForCausalLM", {**SHAPE, "tie_word_embeddings": True, "rope_theta": 1e5}, "bytes", CHATML),
-    "qwen2": ("Qwen2ForCausalLM", {**SHAPE, "tie_word_embeddings": False}, "bytes", CHATML),
-    "qwen2_5": ("Qwen2ForCausalLM", {**SHAPE, "tie_word_embeddings": True, "rope_theta": 1e6}, "bytes", CHATML),
-    "qwen3": ("Qwen3ForCausalLM", {**SHAPE, "head_dim": 48, "tie_word_embeddings": True}, "bytes", CHATML),
+    "qwen2": ("Qwen2ForCausalLM", {**SHAPE, "tie_word_embeddings": False}, "qwen", CHATML),
+    "qwen2_5": ("Qwen2ForCausalLM", {**SHAPE, "tie_word_embeddings": True, "rope_theta": 1e6}, "qwen", CHATML),
+    "qwen3": ("Qwen3ForCausalLM", {**SHAPE, "head_dim": 48, "tie_word_embeddings": True}, "qwen", CHATML),
     "gemma3": ("Gemma3ForCausalLM", {**SHAPE, "head_dim": 32, "sliding_window": WINDOW, "query_pre_attn_scalar": 32,
                "layer_types": ["sliding_attention", "full_attention"]}, "sentencepiece", GEMMA),
     "gpt2": ("GPT2LMHeadModel", {"n_embd": 64, "n_layer": 2, "n_head": 2, "n_positions": 512, "initializer_range": 0.1},
@@ -43,8 +46,8 @@ CLASSES = {
 
 
 def tokenizer(kind: str, template: str | None):
-    """A fast tokenizer of one of the three common makes, trained on TEXTS: no pad token in any."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+    """A fast tokenizer of one of the common makes, trained on TEXTS: no pad token in any."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     specials = {
@@ -52,7 +55,7 @@ def tokenizer(kind: str, template: str | None):
         "sentencepiece": {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>",
                           "additional_special_tokens": ["<start_of_turn>", "<end_of_turn>"]},
         "gpt2": {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"},
-    }[kind]  # fmt: skip
+    }["bytes" if kind == "qwen" else kind]  # fmt: skip
     names = list(dict.fromkeys([v for v in specials.values() if isinstance(v, str)] + specials.get("additional_special_tokens", [])))  # fmt: skip
     if kind == "sentencepiece":
         words = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
@@ -64,6 +67,10 @@ def tokenizer(kind: str, template: str | None):
     else:
         words = Tokenizer(models.BPE())
         words.pre_tokenizer, words.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        if kind == "qwen":  # transformers 5 gives every Qwen2 tokenizer these rules, whatever its file says
+            pieces = pre_tokenizers.Split(Regex(QWEN_PIECES), "isolated")
+            bytes_ = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+            words.normalizer, words.pre_tokenizer = normalizers.NFC(), pre_tokenizers.Sequence([pieces, bytes_])
         trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=names, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())  # fmt: skip
     words.train_from_iterator(TEXTS, trainer)
     if kind == "sentencepiece":

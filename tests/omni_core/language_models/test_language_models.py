@@ -17,10 +17,7 @@ from omni_core.listen import answer_loss
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.weight_quantizers import onnx_int8
 from omni_core.word_states import states_of_answers, words_of_tokens
-
-spec = importlib.util.spec_from_file_location("classes", Path(__file__).with_name("classes.py"))
-classes = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(classes)
+from tests.omni_core.language_models import classes
 
 SMOLLM2 = Path(__file__).resolve().parents[3] / "var" / "weights" / "smollm2_135m_instruct"
 REAL = "smollm2, its real weights"
