@@ -153,6 +153,10 @@ def notes_of(settings: RetrainSettings, facts: Facts) -> tuple[str, ...]:
     )
     if training > estimates.machine_mb():
         notes.append(f"training needs about {training / 1000:.0f} GB, more than this machine has")
+    if settings.components.encoder.weights == settings.evaluate.judge:
+        notes.append(
+            "encoder and judge are the same model, so the judge is not independent; set evaluate.judge to another"
+        )
     if facts.codec and facts.codec.frame_rate_hz * facts.codec.num_codebooks > MANY_CODES_A_SECOND:
         notes.append(
             f"{facts.codec.num_codebooks * facts.codec.frame_rate_hz:.0f} codes a second are many for real time on a CPU"

@@ -54,7 +54,7 @@ def build(source: str, target: str, cache: str) -> None:
     from onnxruntime_genai.models import builder
 
     options = builder.parse_extra_options(source, "", target, "int8", "cpu", cache, list(OPTIONS))
-    _flatten_rope(options["hf_details"]["hf_config"])
+    _flatten_rope(options["hf_details"]["hf_config"].get_text_config())
     builder.create_model(source, "", target, "int8", "cpu", cache, **options)
 
 

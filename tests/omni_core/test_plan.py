@@ -194,3 +194,13 @@ def test_preflight_names_a_source_that_is_none():
     settings = RetrainSettings(ingest=IngestSettings(sources=("nowhere",), quality=QualitySettings()))
     with pytest.raises(OmniError, match="source 'nowhere' is not a folder"):
         preflight(settings, tiny.REPOSITORY / "var")
+
+
+def test_a_judge_that_is_the_encoder_is_worth_a_note(settings, tmp_path):
+    from tests.omni_core.test_component_facts import whisper
+
+    same = changed(
+        swapped(settings, "encoder", name="whisper", weights=whisper(tmp_path)), "evaluate", judge=str(tmp_path)
+    )
+    assert any("the judge is not independent" in note for note in planned(same, None).notes)
+    assert planned(settings, None).notes == ()

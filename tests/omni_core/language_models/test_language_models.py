@@ -133,7 +133,7 @@ def test_served_by_torch_it_says_the_same(name, lm, tmp_path):
 
 @pytest.mark.parametrize("name", ["gemma3", "phi"])
 def test_served_by_onnx_it_says_the_same(name, tmp_path):
-    """The two that differ most from Llama; all that the builder knows are measured in docs/model.md."""
+    """The two that differ most from Llama; all the others are measured in docs/language_models.md."""
     lm = load(classes.write(name, tmp_path / "source"))
     (tmp_path / "served").mkdir()
     assert_serves(serve("onnx_int8", lm, tmp_path / "served"), lm, MIN_COSINE["onnx_int8"])
@@ -144,6 +144,13 @@ def test_a_class_that_onnx_cannot_build_is_one_sentence_at_once(tmp_path):
     (tmp_path / "served").mkdir()
     with pytest.raises(ComponentError, match=r"cannot convert GPT2LMHeadModel.*dynamic_int8"):
         onnx_int8.quantize(lm, tmp_path / "served")
+
+
+def test_gemmas_scaled_positions_are_refused_before_they_would_be_wrong():
+    rope = {"sliding_attention": {"rope_type": "default"}, "full_attention": {"rope_type": "linear", "factor": 8.0}}
+    onnx_int8.refuse_what_cannot_be_built("Gemma3ForCausalLM", {})
+    with pytest.raises(ComponentError, match=r"would scale the positions of all .* dynamic_int8"):
+        onnx_int8.refuse_what_cannot_be_built("Gemma3ForCausalLM", {"text_config": {"rope_parameters": rope}})
 
 
 def test_every_linear_map_of_gpt2_is_int8(tmp_path):
