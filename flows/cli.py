@@ -98,12 +98,12 @@ def _journeys(presets: list[str], overrides: tuple[str, ...]) -> None:
     """Validate all, then run all; what cannot run stops before anything is written."""
     from flows.environment import prepare
     from flows.presets import load_settings
-    from omni_core.preflight import preflight
+    from omni_core.plan_refusals import checked_facts
     from tasks.home import local_folder
 
     all_settings = [load_settings(preset, overrides) for preset in presets]
     for settings in all_settings:
-        preflight(settings, local_folder(settings.home))
+        checked_facts(settings, local_folder(settings.home))
     prepare(local_folder(all_settings[0].home))
     # while Prefect's server starts in a process of its own: MLflow's import takes seconds
     threading.Thread(target=importlib.import_module, args=("mlflow",), daemon=True).start()

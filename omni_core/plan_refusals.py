@@ -5,11 +5,22 @@ Each of these would otherwise fail minutes or hours into a run, after ingest and
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from data_contracts.base import choices
 from data_contracts.errors import ComponentError, WeightsError
 from data_contracts.retrain import RetrainSettings
 from omni_core import estimates
-from omni_core.plan_facts import Facts, heard_rate_hz, tokens_a_second, tuned_positions
+from omni_core.plan_facts import Facts, heard_rate_hz, read_facts, tokens_a_second, tuned_positions
+from omni_core.preflight import preflight
+
+
+def checked_facts(settings: RetrainSettings, home: Path) -> Facts:
+    """What is known of settings that can work. Raises SourceError, WeightsError or ComponentError for others."""
+    preflight(settings, home)
+    facts = read_facts(settings, home)
+    refuse_the_impossible(settings, facts)
+    return facts
 
 
 def refuse_the_impossible(settings: RetrainSettings, facts: Facts) -> None:

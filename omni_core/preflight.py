@@ -7,17 +7,12 @@ from pathlib import Path
 from data_contracts.errors import SourceError
 from data_contracts.retrain import RetrainSettings
 from omni_core.bundled_weights import resolve
-from omni_core.plan_facts import Facts, read_facts
-from omni_core.plan_refusals import refuse_the_impossible
 
 VOCODER_WEIGHTS = {"hifigan": "bundled:hifigan_universal"}
 
 
-def preflight(settings: RetrainSettings, home: Path) -> Facts:
-    """Sources and weights are there, bundled ones unaltered, and the components fit each other: nothing heavy is read.
-
-    Returns the facts that the plan goes on with. Raises SourceError, WeightsError or ComponentError.
-    """
+def preflight(settings: RetrainSettings, home: Path) -> None:
+    """Sources are there, bundled weights are there and unaltered. Raises SourceError or WeightsError."""
     for source in settings.ingest.sources:
         if not Path(source).is_dir():
             raise SourceError(f"source '{source}' is not a folder; correct ingest.sources")
@@ -27,6 +22,3 @@ def preflight(settings: RetrainSettings, home: Path) -> Facts:
         weights.append(VOCODER_WEIGHTS.get(parts.codec.vocoder, ""))
     for name in filter(None, weights):
         resolve(name, home)
-    facts = read_facts(settings, home)
-    refuse_the_impossible(settings, facts)
-    return facts

@@ -8,16 +8,16 @@ from data_contracts.errors import ArtifactError
 from data_contracts.plan import Plan
 from data_contracts.retrain import RetrainSettings
 from omni_core.plan import Champion, make_plan, read_champion
-from omni_core.preflight import preflight
-from tasks.champion import RegistryError, champion_of
+from omni_core.plan_refusals import checked_facts
 from tasks.home import local_folder, store_of
+from tasks.registry_look import RegistryError, champion_of
 
 PLAN_FILE = "plan.json"
 
 
 def plan_of(settings: RetrainSettings) -> Plan:
     """Preflight, then the plan. Raises an OmniError for what cannot work; a champion out of reach is a sentence in it."""
-    facts = preflight(settings, local_folder(settings.home))
+    facts = checked_facts(settings, local_folder(settings.home))
     return make_plan(settings, facts, *_champion(settings))
 
 

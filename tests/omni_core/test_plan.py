@@ -11,7 +11,7 @@ from data_contracts.retrain import RetrainSettings
 from omni_core import plan as plans
 from omni_core.plan import Champion, changes_against, differences, make_plan, parts_of, roots_of, stages_to_run
 from omni_core.plan_facts import longest_answer_s, longest_question_s, read_facts
-from omni_core.preflight import preflight
+from omni_core.plan_refusals import checked_facts
 from tests.flows import tiny
 from tests.omni_core.language_models import classes
 
@@ -52,7 +52,7 @@ def settings_home(settings) -> Path:
 
 
 def planned(settings, against):
-    return make_plan(settings, preflight(settings, settings_home(settings)), against)
+    return make_plan(settings, checked_facts(settings, settings_home(settings)), against)
 
 
 def champion(settings) -> Champion:
@@ -165,9 +165,9 @@ def test_the_impossible_is_refused_with_its_reason(case, settings, tmp_path):
         settings = swapped(settings, "encoder", name="whisper", weights=whisper(tmp_path / "whisper"))
         assert "whisper" in choices("encoders")
     (group, values), sentence = IMPOSSIBLE[case]
-    preflight(settings, settings_home(settings))
+    checked_facts(settings, settings_home(settings))
     with pytest.raises(OmniError, match=sentence):
-        preflight(changed(settings, group, **values), settings_home(settings))
+        checked_facts(changed(settings, group, **values), settings_home(settings))
 
 
 def test_a_tokenizer_of_characters_is_too_much_for_the_adapter(settings, tmp_path):
@@ -179,7 +179,7 @@ def test_a_tokenizer_of_characters_is_too_much_for_the_adapter(settings, tmp_pat
     tokenizer["model"]["merges"] = []
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(OmniError, match=r"needs 17\.2 tokens a second of question and the adapter hears at most 16\.7"):
-        preflight(swapped(settings, "language_model", weights=str(folder)), settings_home(settings))
+        checked_facts(swapped(settings, "language_model", weights=str(folder)), settings_home(settings))
 
 
 def test_another_models_tokenizer_is_noticed(settings, tmp_path):
@@ -187,13 +187,13 @@ def test_another_models_tokenizer_is_noticed(settings, tmp_path):
     config = (folder / "config.json").read_text()
     (folder / "config.json").write_text(config.replace('"vocab_size": 384', '"vocab_size": 100'))
     with pytest.raises(OmniError, match="it belongs to another model"):
-        preflight(swapped(settings, "language_model", weights=str(folder)), settings_home(settings))
+        checked_facts(swapped(settings, "language_model", weights=str(folder)), settings_home(settings))
 
 
 def test_preflight_names_a_source_that_is_none():
     settings = RetrainSettings(ingest=IngestSettings(sources=("nowhere",), quality=QualitySettings()))
     with pytest.raises(OmniError, match="source 'nowhere' is not a folder"):
-        preflight(settings, tiny.REPOSITORY / "var")
+        checked_facts(settings, tiny.REPOSITORY / "var")
 
 
 def test_a_judge_that_is_the_encoder_is_worth_a_note(settings, tmp_path):

@@ -14,8 +14,8 @@ from data_contracts.train import ListenSettings, SpeakSettings
 from flows import retrain as flow
 from omni_core.plan import STAGES
 from tasks import tracking
-from tasks.champion import RegistryError, champion_of
 from tasks.plan import plan_of
+from tasks.registry_look import RegistryError, _through_mlflow, champion_of
 from tests.flows import tiny
 
 PART_OF = {
@@ -84,8 +84,13 @@ QUESTIONS = [("assistant", "champion"), ("assistant", "bare"), ("assistant", "no
 
 @pytest.mark.parametrize(("name", "alias"), QUESTIONS)
 def test_the_quick_look_says_what_mlflow_says(name, alias, registry):
-    found = tracking.version_of(str(registry), name, alias)
-    assert champion_of(str(registry), name, alias) == ((found.number, found.model) if found else None)
+    assert champion_of(str(registry), name, alias) == _through_mlflow(str(registry), name, alias)
+
+
+def test_the_champion_is_the_version_that_the_alias_points_to(registry):
+    assert champion_of(str(registry), "assistant", "champion") == ("2", "bbb")
+    assert champion_of(str(registry), "assistant", "bare") == ("3", "")
+    assert champion_of(str(registry), "assistant", "nobody") is None
 
 
 def test_a_server_says_what_its_database_says(registry, monkeypatch):

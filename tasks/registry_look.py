@@ -1,7 +1,7 @@
 """The registry's address enters, the champion's version and digest leave, within milliseconds: MLflow takes seconds to import.
 
 A local database is read as it is (two tables of MLflow 3), a server is asked over MLflow's REST interface; any other
-store goes the long way. tasks.tracking.version_of says the same, slower; a test holds the two together.
+store is asked through MLflow itself. A test holds all three together.
 """
 
 from __future__ import annotations
@@ -37,8 +37,15 @@ def champion_of(home: str, name: str, alias: str) -> tuple[str, str] | None:
         return _in_database(Path(uri.removeprefix("sqlite:///")), name, alias)
     if uri.startswith(("http://", "https://")):
         return _on_server(uri, name, alias)
-    found = tracking.version_of(home, name, alias)
-    return (found.number, found.model) if found else None
+    return _through_mlflow(home, name, alias)
+
+
+def _through_mlflow(home: str, name: str, alias: str) -> tuple[str, str] | None:
+    client = tracking.connect(home)
+    found = [model.aliases.get(alias) for model in client.search_registered_models() if model.name == name]
+    if not found or not found[0]:
+        return None
+    return str(found[0]), client.get_model_version(name, str(found[0])).tags.get("model", "")
 
 
 def _in_database(path: Path, name: str, alias: str) -> tuple[str, str] | None:
