@@ -52,7 +52,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
 
     listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
-    speak = train_speak(targets, states, codec, parts.speech_head, language, settings.train.speak, home)
+    speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 
     latency = benchmark(model, manifest, settings.benchmark, home)

@@ -33,9 +33,7 @@ UNSCORED = float("nan")
 
 
 class Answers(Protocol):
-    """What is evaluated: omni_core.speech_to_speech.SpeechToSpeech, or anything that hears and answers."""
-
-    def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str: ...
+    """What is evaluated: omni_core.speech_to_speech.SpeechToSpeech, or anything that answers as it does."""
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Any: ...
 
@@ -101,13 +99,12 @@ def ask(model: Answers, turns: Sequence[SealedTurn], progress: Progress = silent
     """Put every question to the model. Raises MetricError for an answer with samples that are not numbers."""
     replies = []
     for number, turn in enumerate(turns):
-        heard = model.hear(turn.question, turn.question_rate_hz)
         answer = model.answer(turn.question, turn.question_rate_hz, seed=0)
         if not np.isfinite(answer.waveform).all():
             raise MetricError(
                 f"the spoken answer of turn {turn.turn_id} holds samples that are not numbers; look into the codec"
             )
-        replies.append(Reply(heard, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
+        replies.append(Reply(answer.heard_text, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
                              answer.time_to_first_audio_s, answer.total_s))  # fmt: skip
         progress(number + 1, len(turns), "questions answered")
     return replies

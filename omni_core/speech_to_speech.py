@@ -46,8 +46,9 @@ def in_a_loop(ids: list[int]) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and how fast. Times are from the end of the question, in seconds."""
+    """What was heard, what came back, and how fast. Times are from the end of the question, in seconds."""
 
+    heard_text: str
     text: str
     waveform: np.ndarray
     sample_rate_hz: int
@@ -109,7 +110,11 @@ class SpeechToSpeech:
     @torch.no_grad()
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
         """The question as the adapter hears it, in words."""
-        return self.tokenizer.decode(self.adapter.hear(self.features(waveform, sample_rate_hz))).strip()
+        return self.words_heard(self.features(waveform, sample_rate_hz))
+
+    def words_heard(self, features: Tensor) -> str:
+        """Encoder features (frames, width) -> the question in words."""
+        return self.tokenizer.decode(self.adapter.hear(features)).strip()
 
     @torch.no_grad()
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
@@ -155,7 +160,9 @@ class SpeechToSpeech:
         spoken = speech_text(thought.text, self.language)
         states = thought.states[spoken.words.clamp(max=len(thought.states) - 1)]
         return self.talker.plan(
-            Conditioning(spoken.phonemes[None], states[None].float(), torch.ones(1, len(spoken.phonemes)))
+            Conditioning(
+                spoken.phonemes[None], spoken.words[None], states[None].float(), torch.ones(1, len(spoken.phonemes))
+            )
         )
 
     @torch.no_grad()
@@ -185,8 +192,11 @@ class SpeechToSpeech:
 
     def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
         """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
+        return self._stream(self.features(waveform, sample_rate_hz))
+
+    def _stream(self, features: Tensor) -> Iterator[tuple[str, np.ndarray]]:
         with torch.no_grad():
-            question = self.adapter(self.features(waveform, sample_rate_hz))
+            question = self.adapter(features)
         thought = self._think(question)
         heard = False
         for chunk in self.speak(thought):
@@ -200,7 +210,10 @@ class SpeechToSpeech:
         torch.manual_seed(seed)
         started = time.perf_counter()
         first, text, chunks = 0.0, "", []
-        for text, chunk in self.stream(waveform, sample_rate_hz):  # noqa: B007 the last text is the answer's
+        features = self.features(waveform, sample_rate_hz)
+        for text, chunk in self._stream(features):  # noqa: B007 the last text is the answer's
             first = first or time.perf_counter() - started
             chunks.append(chunk)
-        return Answer(text, np.concatenate(chunks), self.sample_rate_hz, first, time.perf_counter() - started)
+        total = time.perf_counter() - started
+        heard = self.words_heard(features)  # after the clock: for the report, the answer does not need it
+        return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total)

@@ -5,6 +5,8 @@ What a codec is:
     sample_rate_hz, frame_rate_hz, num_codebooks, codebook_size
     encode  (batch, samples)            -> codes (batch, num_codebooks, frames), integers in [0, codebook_size)
     decode  (batch, num_codebooks, frames) -> (batch, frames * samples_per_frame) in [-1, 1]
+    code_vectors ()                        -> (num_codebooks, codebook_size, latent width): a frame's latent is the sum of
+                                              the vectors of its codes
 
 A codec that is fitted to data also has `fit` and `save`. `load(settings, folder, home)` makes one.
 """
@@ -30,5 +32,7 @@ class Codec(Protocol):
     def encode(self, waveform: Tensor) -> Tensor: ...
 
     def decode(self, codes: Tensor) -> Tensor: ...
+
+    def code_vectors(self) -> Tensor: ...
 
     def save(self, folder: Path) -> None: ...

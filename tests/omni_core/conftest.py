@@ -26,7 +26,7 @@ PAIRS = (
     ("Turn off the bedroom lights.", "The bedroom lights are now off.", "lights"),
     ("It is raining in Oslo. What should I take?", "Take an umbrella in Oslo.", "weather"),
 )
-Answer = namedtuple("Answer", "text waveform sample_rate_hz time_to_first_audio_s total_s")
+Answer = namedtuple("Answer", "heard_text text waveform sample_rate_hz time_to_first_audio_s total_s")
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +102,8 @@ class Parrot:
         return self._question[waveform.tobytes()]
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Answer:
-        return Answer(*self._answer[self.hear(waveform, sample_rate_hz)], 24_000, 0.2, 0.5)
+        heard = self.hear(waveform, sample_rate_hz)
+        return Answer(heard, *self._answer[heard], 24_000, 0.2, 0.5)
 
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
         return waveform, sample_rate_hz
