@@ -20,9 +20,9 @@ from omni_core.component_facts import CodecFacts, language_model_facts
 from omni_core.prefix import prefix_of_tokens
 from omni_core.speech_heads.talker import Talker, TalkerConfig
 
-LENGTHS = estimates.Lengths(question_s=2.14, padded_question_s=3.5, padded_answer_s=2.4, turn_tokens=27)
-CODEC = CodecFacts(22_050, 12.3, 8, 512, "", 0)
-STEPS = 5
+LENGTHS = estimates.Lengths(question_s=2.14, padded_question_s=3.5, answer_s=1.9, turn_tokens=27)
+CODEC = CodecFacts(22_050, 12.3, 8, 512, 168, "", 0)
+STEPS, DECODED = 5, 16
 
 
 def seconds_a_step(module: nn.Module, loss_of: Callable[[], Tensor]) -> float:
@@ -57,6 +57,8 @@ def measure(home: Path) -> dict[str, float]:
     answers = ["Your timer is set for ten minutes."] * 8
     questions = [lm.embedding[lm.tokens("Set a timer for ten minutes, please.")]] * 8
 
+    lm.halve_matrices()  # as omni_core.listen does
+
     def answer_loss() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
             return listen.answer_loss(lm, prefix, questions, answers)
@@ -64,8 +66,13 @@ def measure(home: Path) -> dict[str, float]:
     positions = len(questions[0]) + len(lm.chat.suffix) + len(lm.tokens(answers[0]))
     answer = seconds_a_step(prefix, answer_loss)
 
-    talker = Talker(TalkerConfig(58, 3, lm.width, CODEC.num_codebooks, CODEC.codebook_size, CODEC.frame_rate_hz, 43.07))
-    phonemes, frames = 34, round(LENGTHS.padded_answer_s * CODEC.frame_rate_hz)
+    talker = Talker(
+        TalkerConfig(
+            58, 3, lm.width, CODEC.num_codebooks, CODEC.codebook_size, CODEC.frame_rate_hz, 43.07, CODEC.latent_width
+        )
+    )
+    talker.set_code_vectors(torch.randn(CODEC.num_codebooks, CODEC.codebook_size, CODEC.latent_width))
+    phonemes, frames = 34, round(LENGTHS.answer_s * CODEC.frame_rate_hz)
     spoken = [
         speak.SpokenAnswer(torch.randint(1, 50, (phonemes,)), torch.arange(phonemes) // 5, torch.full((phonemes,), 3),
                            torch.rand(phonemes) + 4, torch.rand(phonemes), torch.randint(0, 512, (8, frames)),
@@ -74,15 +81,15 @@ def measure(home: Path) -> dict[str, float]:
 
     def speak_loss() -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return speak._losses(talker, spoken, 0.4)["loss"]
+            return speak._losses(talker, spoken, 0.4, DECODED)["loss"]
 
     speaking = seconds_a_step(talker, speak_loss)
     talker_size = sum(p.numel() for p in talker.parameters())
-    turn = estimates.Lengths(LENGTHS.question_s, LENGTHS.padded_question_s, LENGTHS.padded_answer_s, positions)
+    turn = estimates.Lengths(LENGTHS.question_s, LENGTHS.padded_question_s, LENGTHS.answer_s, positions)
     return {
         "alignment": estimates.alignment_flops(size, LENGTHS, 32) / alignment / 1e9,
         "answer": estimates.answer_flops(facts, turn, 8) / answer / 1e9,
-        "speak": estimates.speak_flops(talker_size, CODEC, LENGTHS, 32) / speaking / 1e9,
+        "speak": estimates.speak_flops(talker_size, CODEC, LENGTHS, 32, DECODED) / speaking / 1e9,
     }
 
 

@@ -17,6 +17,7 @@ from omni_core.model_files import ModelFiles, model_files
 
 KEPT_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 """Layer types that keep keys and values, which a tuned prefix is made of."""
+MAX_LATENT_WIDTH = 192
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 WAV2VEC2_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer")
 
@@ -53,12 +54,13 @@ class EncoderFacts:
 
 @dataclass(frozen=True)
 class CodecFacts:
-    """Shape of a codec. layout: how its codebooks lie in time."""
+    """Shape of a codec. layout: how its codebooks lie in time. latent_width: of what the speech head regresses."""
 
     sample_rate_hz: int
     frame_rate_hz: float
     num_codebooks: int
     codebook_size: int
+    latent_width: int
     layout: str
     parameters: int
 
@@ -181,6 +183,11 @@ def codec_facts(settings: CodecSettings, home: Path) -> CodecFacts | None:
     return read(settings, model_files(_named(settings), home)) if read else None
 
 
+def _projected(latent_width: int) -> int:
+    """Wider latents are projected before the speech head sees them (omni_core/code_prior.py)."""
+    return min(latent_width, MAX_LATENT_WIDTH)
+
+
 def _mel_rvq(settings: CodecSettings, home: Path) -> CodecFacts:
     sample_rate_hz, hop, bands, components = 22_050, 256, 80, 24
     width = min(components, bands) * settings.patch_frames
@@ -190,7 +197,7 @@ def _mel_rvq(settings: CodecSettings, home: Path) -> CodecFacts:
     )
     vocoder = model_files("bundled:hifigan_universal", home).parameters() if settings.vocoder == "hifigan" else 0
     return CodecFacts(sample_rate_hz, sample_rate_hz / hop / settings.patch_frames, settings.num_codebooks,
-                      settings.codebook_size, f"{settings.num_codebooks} residual codebooks of one rate", own + vocoder)  # fmt: skip
+                      settings.codebook_size, _projected(width), f"{settings.num_codebooks} residual codebooks of one rate", own + vocoder)  # fmt: skip
 
 
 def _snac(settings: CodecSettings, files: ModelFiles) -> CodecFacts:
@@ -202,9 +209,10 @@ def _snac(settings: CodecSettings, files: ModelFiles) -> CodecFacts:
     strides = config["vq_strides"]
     places = [strides[0] // stride for stride in strides]
     samples = math.prod(config["encoder_rates"]) * strides[0]
+    latent = config.get("latent_dim") or config["encoder_dim"] * 2 ** len(config["encoder_rates"])
     layout = f"{len(places)} rates ({' + '.join(map(str, places))} codes a frame) flattened to streams"
     return CodecFacts(config["sampling_rate"], config["sampling_rate"] / samples, sum(places), config["codebook_size"],
-                      layout, files.parameters())  # fmt: skip
+                      _projected(strides[0] * latent), layout, files.parameters())  # fmt: skip
 
 
 def _in_use(settings: CodecSettings, has: int) -> tuple[int, str]:
@@ -219,7 +227,13 @@ def _mimi(settings: CodecSettings, files: ModelFiles) -> CodecFacts:
     config = _expect(files, "Mimi codec", "mimi")
     used, layout = _in_use(settings, config["num_quantizers"])
     return CodecFacts(
-        config["sampling_rate"], _mimi_rate(config), used, config["codebook_size"], layout, files.parameters()
+        config["sampling_rate"],
+        _mimi_rate(config),
+        used,
+        config["codebook_size"],
+        _projected(config["hidden_size"]),
+        layout,
+        files.parameters(),
     )
 
 
@@ -228,11 +242,27 @@ def _encodec(settings: CodecSettings, files: ModelFiles) -> CodecFacts:
     rate = config["sampling_rate"] / math.prod(config["upsampling_ratios"])
     book_bits = math.log2(config["codebook_size"])
     used, layout = _in_use(settings, int(1000 * config["target_bandwidths"][-1] // (math.ceil(rate) * book_bits)))
-    return CodecFacts(config["sampling_rate"], rate, used, config["codebook_size"], layout, files.parameters())
+    return CodecFacts(
+        config["sampling_rate"],
+        rate,
+        used,
+        config["codebook_size"],
+        _projected(config["hidden_size"]),
+        layout,
+        files.parameters(),
+    )
 
 
 def _dac(settings: CodecSettings, files: ModelFiles) -> CodecFacts:
     config = _expect(files, "DAC codec", "dac")
     used, layout = _in_use(settings, config["n_codebooks"])
     rate = config["sampling_rate"] / math.prod(config["downsampling_ratios"])
-    return CodecFacts(config["sampling_rate"], rate, used, config["codebook_size"], layout, files.parameters())
+    return CodecFacts(
+        config["sampling_rate"],
+        rate,
+        used,
+        config["codebook_size"],
+        _projected(config["hidden_size"]),
+        layout,
+        files.parameters(),
+    )

@@ -19,7 +19,7 @@ NUM_BASES, NUM_STRESSES = 58, 3
 
 CHARACTERS_A_SECOND = 17.2
 """Speech of the quickstart, questions and answers alike (4 496 utterances)."""
-GFLOPS = {"alignment": 54.0, "answer": 58.0, "speak": 112.0}
+GFLOPS = {"alignment": 48.0, "answer": 55.0, "speak": 88.0}
 """Achieved on one thread: float32; bfloat16 through the frozen model; bfloat16."""
 THREAD_EXPONENT = 0.68
 """Two threads were 1.6 times one (shared measurements of a 28 M model)."""
@@ -38,7 +38,7 @@ def adapter_parameters(feature_width: int, feature_rate_hz: float, model_width: 
     return ends + ADAPTER_LAYERS * layer + (width + 1) * (1 + tokens) + (width + 1) * model_width
 
 
-def talker_parameters(width: int, num_layers: int, state_width: int, codebooks: int, codebook_size: int) -> int:
+def talker_parameters(width: int, num_layers: int, state_width: int, codec: CodecFacts) -> int:
     """Of omni_core.speech_heads.talker.Talker."""
     bottleneck, subframes = 8, 4
 
@@ -46,12 +46,14 @@ def talker_parameters(width: int, num_layers: int, state_width: int, codebooks: 
         return 2 * width + 2 * width * width * kernel + 2 * width + width * width + width
 
     states = 2 * state_width + (state_width + 1) * bottleneck + (bottleneck + 1) * width
-    phonemes = (NUM_BASES + NUM_STRESSES) * width + 4 * block(5)
+    phonemes = (NUM_BASES + NUM_STRESSES + 2) * width + 4 * block(5)
     variance = block(3) + (width + 1) * 4 + 4 * width
-    conditions = subframes * (width + 1) * width + width
+    conditions = subframes * (width + 1) * width + width + 2 * block(5)
+    latent = 2 * width + (width + 1) * codec.latent_width + width * codec.latent_width + codec.num_codebooks
     decoder = width + num_layers * (13 * width * width + 2 * width) + width
-    codes = codebooks * (codebook_size + 1) * width + (width + 1) * codebooks * codebook_size
-    return states + phonemes + variance + conditions + decoder + codes
+    ids = codec.num_codebooks * codec.codebook_size
+    codes = (ids + codec.num_codebooks) * width + (width + 1) * ids
+    return states + phonemes + variance + conditions + latent + decoder + codes
 
 
 def prefix_parameters(lm: LanguageModelFacts, positions: int) -> int:
@@ -64,11 +66,11 @@ def prefix_parameters(lm: LanguageModelFacts, positions: int) -> int:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Mean and padded length in a batch, of questions and answers, in seconds; and of a turn, in tokens."""
+    """Of the data: questions, questions as batches pad them, answers (batches are of like length), in seconds; turns in tokens."""
 
     question_s: float
     padded_question_s: float
-    padded_answer_s: float
+    answer_s: float
     turn_tokens: float
 
 
@@ -87,9 +89,10 @@ def answer_flops(lm: LanguageModelFacts, lengths: Lengths, batch: int) -> float:
     return 4.0 * lm.parameters * batch * lengths.turn_tokens
 
 
-def speak_flops(parameters: int, codec: CodecFacts, lengths: Lengths, batch: int) -> float:
-    """Forward and backward of the talker over the steps of the longest answer."""
-    return 6.0 * parameters * batch * (lengths.padded_answer_s * codec.frame_rate_hz + codec.num_codebooks - 1)
+def speak_flops(parameters: int, codec: CodecFacts, lengths: Lengths, batch: int, decoded: int) -> float:
+    """Forward and backward of the talker; answers that do not go through the decoder cost a third."""
+    rows = min(decoded, batch) + max(0, batch - decoded) / 3
+    return 6.0 * parameters * rows * (lengths.answer_s * codec.frame_rate_hz + codec.num_codebooks - 1)
 
 
 # ---------------------------------------------------------------- memory
@@ -98,11 +101,11 @@ def speak_flops(parameters: int, codec: CodecFacts, lengths: Lengths, batch: int
 def training_mb(
     lm: LanguageModelFacts, encoder: EncoderFacts | None, lengths: Lengths, batch: int, turns: int
 ) -> float:
-    """Peak of the phase `answer`, the largest: float32 weights, their bfloat16 copies, what backward needs, all features."""
+    """Peak of training: the model as it is loaded (float32), or in the phase `answer` (bfloat16 and what backward needs)."""
     kept = 4 * lm.num_layers * batch * lengths.turn_tokens * (10 * lm.width + 4 * lm.inner_width)
     logits = 12 * batch * lengths.turn_tokens / 2 * lm.vocabulary
     features = 2 * turns * lengths.question_s * encoder.frame_rate_hz * encoder.width if encoder else 0
-    return 2 * RUNTIME_MB + (4 * lm.parameters + 2 * lm.parameters + 1.25 * kept + logits + features) / 1e6
+    return 2 * RUNTIME_MB + (max(4 * lm.parameters, 2 * lm.parameters + 1.25 * kept + logits) + features) / 1e6
 
 
 def served_bytes(lm: LanguageModelFacts, weight_quantizer: str) -> float:

@@ -33,7 +33,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "speech targets": ("ingest", "fit codec", "codec", "fit aligner", "language"),
     "language model states": ("ingest", "language model", "language"),
     "train listen": ("ingest", "encoder features", "encoder", "language model", "listen training"),
-    "train speak": ("speech targets", "language model states", "fit codec", "speech head", "language", "speak training"),
+    "train speak": ("speech targets", "language model states", "fit codec", "codec", "speech head", "language",
+                    "speak training"),
     "quantize": ("train listen", "train speak", "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
                  "weight quantizer"),
     "benchmark": ("quantize", "ingest"),
@@ -135,7 +136,7 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
         took = estimates.seconds("alignment", first, threads) + estimates.seconds("answer", second, threads)
         found.append(Estimate(stage="train listen", steps=listen.alignment_steps + listen.answer_steps, seconds=took))
     if "train speak" in stages and "talker" in trained and facts.codec:
-        work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch) * speak.steps
+        work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * speak.steps
         found.append(
             Estimate(stage="train speak", steps=speak.steps, seconds=estimates.seconds("speak", work, threads))
         )

@@ -109,11 +109,11 @@ def longest_answer_s(facts: Facts) -> tuple[float, str]:
 def lengths_of(settings: RetrainSettings, facts: Facts) -> estimates.Lengths:
     """Means and padded lengths of the data."""
     question = _characters(facts.texts.questions, settings.train.listen.alignment_batch)
-    answer = _characters(facts.texts.answers + facts.texts.speech, settings.train.speak.batch)
+    answer = _characters(facts.texts.answers + facts.texts.speech, settings.train.speak.batch)[0]
     suffix = len(facts.chat.suffix) if facts.chat else 4
     turn = _mean(facts.question_tokens) + suffix + _mean(facts.answer_tokens)
     pace = estimates.CHARACTERS_A_SECOND
-    return estimates.Lengths(question[0] / pace, question[1] / pace, answer[1] / pace, turn)
+    return estimates.Lengths(question[0] / pace, question[1] / pace, answer / pace, turn)
 
 
 def _characters(texts: tuple[str, ...], batch: int) -> tuple[float, float]:
@@ -134,7 +134,5 @@ def trained_parameters(settings: RetrainSettings, facts: Facts) -> dict[str, int
     found["tuned prefix"] = estimates.prefix_parameters(facts.lm, tuned_positions(settings, facts))
     head = settings.components.speech_head
     if facts.codec and head.name == "talker":
-        found["talker"] = estimates.talker_parameters(
-            head.width, head.num_layers, facts.lm.width, facts.codec.num_codebooks, facts.codec.codebook_size
-        )
+        found["talker"] = estimates.talker_parameters(head.width, head.num_layers, facts.lm.width, facts.codec)
     return found

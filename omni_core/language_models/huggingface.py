@@ -48,6 +48,17 @@ class CausalLanguageModel:
         with torch.no_grad():
             return table(torch.arange(len(table.weight), device=table.weight.device))
 
+    def halve_matrices(self) -> None:
+        """Matrices in bfloat16, in place, as autocast would cast them at every step; `model.float()` goes back.
+
+        Norms stay in float32: those of GPT-2 and Phi (nn.LayerNorm) refuse float32 inputs otherwise.
+        """
+        from transformers.pytorch_utils import Conv1D
+
+        for module in self.model.modules():
+            if isinstance(module, nn.Linear | Conv1D):
+                module.weight.data = module.weight.data.to(torch.bfloat16)
+
     def tokens(self, text: str) -> list[int]:
         """Text -> ids without special tokens."""
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

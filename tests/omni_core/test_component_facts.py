@@ -11,6 +11,7 @@ from data_contracts.base import choices
 from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings
 from data_contracts.errors import ComponentError, WeightsError
 from omni_core import components
+from omni_core.code_prior import project
 from omni_core.component_facts import codec_facts, encoder_facts, language_model_facts
 from omni_core.model_files import header, model_files
 from tests.omni_core.language_models import classes
@@ -86,6 +87,7 @@ def test_mel_rvq_is_what_its_settings_say(tmp_path):
     assert (facts.sample_rate_hz, facts.num_codebooks, facts.codebook_size) == (
         codec.sample_rate_hz, codec.num_codebooks, codec.codebook_size)  # fmt: skip
     assert facts.frame_rate_hz == pytest.approx(codec.frame_rate_hz)
+    assert facts.latent_width == project(codec.code_vectors()).shape[2]
     assert facts.parameters == sum(t.numel() for t in (codec.mean, codec.basis, codec.codebooks))
 
 
@@ -108,7 +110,7 @@ def test_rates_of_public_codecs_are_those_of_their_configuration(name, tmp_path)
 
 def test_snacs_three_rates_are_seven_streams(tmp_path):
     (tmp_path / "config.json").write_text(
-        '{"sampling_rate": 24000, "encoder_rates": [2, 4, 8, 8], "vq_strides": [4, 2, 1], "codebook_size": 4096}'
+        '{"sampling_rate": 24000, "encoder_rates": [2, 4, 8, 8], "vq_strides": [4, 2, 1], "codebook_size": 4096, "encoder_dim": 48}'
     )
     facts = codec_facts(CodecSettings.model_construct(name="snac", weights=str(tmp_path)), tmp_path)
     assert facts.num_codebooks == 7 and facts.frame_rate_hz == pytest.approx(24_000 / 2048)

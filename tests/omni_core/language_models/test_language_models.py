@@ -1,5 +1,7 @@
 """The family's contract, for every class that teams use: adapter inputs, the tuned prefix, states, and the weight quantizers."""
 
+import copy
+import dataclasses
 import importlib
 from pathlib import Path
 
@@ -74,6 +76,18 @@ def test_prefix_and_adapter_learn_and_the_model_does_not(lm):
     layers = prefix.keys_values.grad.abs().sum(dim=(1, 2, 3, 4))
     assert (layers > 0).all() and question.grad.abs().sum() > 0
     assert all(p.grad is None for p in lm.model.parameters())
+
+
+@torch.no_grad()
+def test_training_in_bfloat16_sees_nearly_the_same_loss(lm):
+    """As omni_core.listen trains: the frozen weights in bfloat16, under autocast, questions in float32."""
+    prefix, question = prefix_of_tokens(lm.model, lm.chat.prefix), [lm.embedding[lm.tokens(QUESTION)].clone()]
+    exact = answer_loss(lm, prefix, question, [ANSWER])
+    half = dataclasses.replace(lm, model=copy.deepcopy(lm.model))
+    half.halve_matrices()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = answer_loss(half, prefix, question, [ANSWER])
+    assert rounded == pytest.approx(float(exact), rel=0.02, abs=0.02)
 
 
 @torch.no_grad()
