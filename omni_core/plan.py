@@ -10,7 +10,8 @@ equal to the signatures of the flow's tasks by a test; the content cache of the 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from data_contracts.base import Settings
@@ -59,6 +60,8 @@ class Champion:
     version: str
     parts: dict[str, Any]
     """Part -> its settings when the champion was made, as JSON."""
+    records: dict[str, int] = field(default_factory=dict)
+    """Source -> records that ingest read then."""
 
     @classmethod
     def read(cls, version: str, model: QuantizedModel, store: ArtifactStore) -> Champion:
@@ -71,7 +74,7 @@ class Champion:
             "language model": components["language_model"], "codec": components["codec"],
             "speech head": components["speech_head"], "weight quantizer": model.settings["weight_quantizer"],
             "listen training": listen.settings, "speak training": speak.settings,
-        })  # fmt: skip
+        }, {name: found["read"] for name, found in manifest.facts["sources"].items()})  # fmt: skip
 
 
 def parts_of(settings: RetrainSettings) -> dict[str, Any]:
@@ -102,12 +105,17 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def changes_against(champion: Champion | None, settings: RetrainSettings) -> dict[str, list[str]]:
+def changes_against(
+    champion: Champion | None, settings: RetrainSettings, records: Mapping[str, int]
+) -> dict[str, list[str]]:
     """Part -> what differs; without a champion every part is new."""
     parts = parts_of(settings)
     if champion is None:
         return {part: ["first run"] for part in parts}
-    return {part: differences(champion.parts[part], parts[part]) for part in parts}
+    changes = {part: differences(champion.parts[part], parts[part]) for part in parts}
+    grown = [name for name in records if name in champion.records and records[name] != champion.records[name]]
+    changes["data"] += [f"{name}: {champion.records[name]} -> {records[name]} records" for name in grown]
+    return changes
 
 
 def stages_to_run(changes: dict[str, list[str]]) -> tuple[str, ...]:
@@ -181,7 +189,7 @@ def plan_rows(
 
 def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None, without_cards: str = "") -> Plan:
     """The plan of settings that passed preflight. without_cards: why a champion that there is cannot be compared."""
-    changes = changes_against(champion, settings)
+    changes = changes_against(champion, settings, facts.texts.records)
     stages = stages_to_run(changes)
     threads = settings.train.threads or os.cpu_count() or 1
     against = (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from omni_core.sources import source_names
 
 MAX_ROWS = 50_000
 """Rows read a source: enough for every figure of the plan, and bounded in time."""
@@ -20,6 +22,8 @@ class SourceTexts:
     """An answer a turn."""
     speech: tuple[str, ...]
     """Practice speech: it answers nothing."""
+    records: Mapping[str, int]
+    """Source's name, as ingest names it -> rows of every split."""
     unread: tuple[str, ...] = ()
     """Sources without a metadata.csv that can be read; ingest will say more."""
 
@@ -34,19 +38,21 @@ def source_texts(sources: Sequence[str]) -> SourceTexts:
     questions: list[str] = []
     answers: list[str] = []
     speech: list[str] = []
+    records: dict[str, int] = {}
     unread = []
-    for source in sources:
+    for name, source in zip(source_names([Path(source) for source in sources]), sources, strict=True):
         try:
             rows = _rows(Path(source))
         except (OSError, ValueError, csv.Error):
             unread.append(source)
             continue
+        records[name] = len(rows)
         for row in rows:
             if (row.get("split") or "train") == "train":
                 questions += [row["question_text"]] if row.get("question_text") else []
                 answers += [row["answer_text"]] if row.get("answer_text") else []
                 speech += [row["text"]] if row.get("text") else []
-    return SourceTexts(tuple(questions), tuple(answers), tuple(speech), tuple(unread))
+    return SourceTexts(tuple(questions), tuple(answers), tuple(speech), records, tuple(unread))
 
 
 def _rows(folder: Path) -> list[dict[str, str]]:

@@ -68,19 +68,26 @@ def test_nothing_changed_nothing_is_run(settings):
 
 @pytest.mark.parametrize("part", REACHED)
 def test_a_swap_runs_what_depends_on_it_and_nothing_else(part, settings):
-    changes = changes_against(champion(settings), swapped(settings, part, **CHANGE[part]))
+    changes = changes_against(champion(settings), swapped(settings, part, **CHANGE[part]), {})
     assert set(stages_to_run(changes)) == REACHED[part] | AFTER_A_MODEL
 
 
 def test_less_speech_to_fit_also_fits_the_aligner_anew(settings):
-    stages = stages_to_run(changes_against(champion(settings), swapped(settings, "codec", fit_minutes=5.0)))
+    stages = stages_to_run(changes_against(champion(settings), swapped(settings, "codec", fit_minutes=5.0), {}))
     assert {"fit codec", "fit aligner"} <= set(stages) and "ingest" not in stages
 
 
 def test_other_data_runs_everything_and_so_does_a_first_run(settings):
     data = changed(settings, "ingest", seed=7)
-    assert set(stages_to_run(changes_against(champion(settings), data))) == set(plans.STAGES)
-    assert set(stages_to_run(changes_against(None, settings))) == set(plans.STAGES)
+    assert set(stages_to_run(changes_against(champion(settings), data, {}))) == set(plans.STAGES)
+    assert set(stages_to_run(changes_against(None, settings, {}))) == set(plans.STAGES)
+
+
+def test_a_source_with_more_records_than_then_is_other_data(settings):
+    before = Champion("3", parts_of(settings), {"source": 4, "gone": 9})
+    plan = planned(settings, before)
+    assert row(plan, "data").changed == "source: 4 -> 20 records" and set(plan.stages_to_run) == set(plans.STAGES)
+    assert planned(settings, Champion("3", parts_of(settings), {"source": 20})).stages_to_run == ()
 
 
 def test_other_weights_for_serving_train_nothing(settings):
