@@ -18,6 +18,15 @@ from omni_core.model_files import ModelFiles, model_files
 KEPT_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 """Layer types that keep keys and values, which a tuned prefix is made of."""
 MAX_LATENT_WIDTH = 192
+PUBLIC = {
+    "whisper": "openai/whisper-base",
+    "wav2vec2": "facebook/hubert-base-ls960",
+    "snac": "hubertsiuzdak/snac_24khz",
+    "mimi": "kyutai/mimi",
+    "encodec": "facebook/encodec_24khz",
+    "dac": "descript/dac_24khz",
+}
+"""Member -> a hub id that it takes."""
 CAUSAL = ("ForCausalLM", "LMHeadModel")
 WAV2VEC2_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer")
 
@@ -126,9 +135,13 @@ def encoder_facts(settings: EncoderSettings, home: Path) -> EncoderFacts | None:
 
 
 def _named(settings: EncoderSettings | CodecSettings) -> str:
-    if not settings.weights:
-        raise WeightsError(f"{settings.name} needs weights: set them to a folder, a hub id or bundled:NAME")
-    return settings.weights
+    """The weights of a member that has some; raises WeightsError when the settings name none."""
+    if settings.weights:
+        return settings.weights
+    family = "codec" if isinstance(settings, CodecSettings) else "encoder"
+    raise WeightsError(
+        f"{family} {settings.name} has weights; set components.{family}.weights to a folder or a hub id, as {PUBLIC[settings.name]}"
+    )
 
 
 def _expect(files: ModelFiles, what: str, *model_types: str) -> dict[str, Any]:

@@ -108,6 +108,24 @@ def test_rates_of_public_codecs_are_those_of_their_configuration(name, tmp_path)
         codec_facts(CodecSettings.model_construct(name=name.lower(), weights=str(tmp_path), num_codebooks=99), tmp_path)
 
 
+@pytest.mark.parametrize("name", sorted(set(choices("codecs")) - {"mel_rvq"}))
+def test_a_codec_with_weights_is_what_its_files_say(name, tmp_path):
+    from tests.omni_core.codecs.tiny_codecs import WRITERS
+
+    write = next(write for member, write in WRITERS.values() if member == name)
+    settings = CodecSettings(name=name, weights=write(tmp_path), num_codebooks=2)
+    facts, codec = codec_facts(settings, tmp_path), components.load("codecs", name, settings, tmp_path, tmp_path)
+    assert (facts.sample_rate_hz, facts.num_codebooks, facts.codebook_size) == (
+        codec.sample_rate_hz, codec.num_codebooks, codec.codebook_size)  # fmt: skip
+    assert facts.frame_rate_hz == pytest.approx(codec.frame_rate_hz)
+    assert facts.latent_width == project(codec.code_vectors()).shape[2]
+
+
+def test_a_codec_that_needs_weights_says_which(tmp_path):
+    with pytest.raises(WeightsError, match=r"codec snac has weights; .* as hubertsiuzdak/snac_24khz"):
+        codec_facts(CodecSettings.model_construct(name="snac", weights=""), tmp_path)
+
+
 def test_snacs_three_rates_are_seven_streams(tmp_path):
     (tmp_path / "config.json").write_text(
         '{"sampling_rate": 24000, "encoder_rates": [2, 4, 8, 8], "vq_strides": [4, 2, 1], "codebook_size": 4096, "encoder_dim": 48}'
@@ -152,7 +170,10 @@ def test_a_hub_id_is_read_from_the_hubs_cache(tmp_path, monkeypatch):
     [
         (LanguageModelSettings(weights="{whisper}"), "no causal language model in .* it holds a WhisperModel"),
         (EncoderSettings(weights="{qwen2}"), "no Whisper encoder in .* it holds a qwen2"),
-        (EncoderSettings(weights=""), "whisper needs weights"),
+        (
+            EncoderSettings(weights=""),
+            "encoder whisper has weights; set components.encoder.weights to a folder or a hub id, as openai/whisper-base",
+        ),
         (LanguageModelSettings(weights="{empty}"), "has no config.json"),
     ],
 )
