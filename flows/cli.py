@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
     demo.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting in both")
     demo.set_defaults(command=_demo)
 
+    check = commands.add_parser("check", help="what a run would retrain, and whether it can work: nothing is trained")
+    check.add_argument("preset", help="name in deployments/presets, or a .yaml file")
+    check.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting, as a.b=c"
+    )
+    check.set_defaults(command=_check)
+
     weights = commands.add_parser("weights", help="fetch the bundled weights, checked by sha256")
     weights.set_defaults(command=_weights)
 
@@ -93,6 +100,16 @@ def _run(arguments: argparse.Namespace) -> None:
     _journeys([arguments.preset], tuple(arguments.set))
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from flows.plan_tables import show_plan
+    from flows.presets import load_settings
+    from tasks.plan import plan_of
+
+    show_plan(Console(), plan_of(load_settings(arguments.preset, tuple(arguments.set))))
+
+
 def _demo(arguments: argparse.Namespace) -> None:
     _journeys(list(DEMO), tuple(arguments.set))
 
@@ -101,12 +118,12 @@ def _journeys(presets: list[str], overrides: tuple[str, ...]) -> None:
     """Validate all, then run all; what cannot run stops before anything is written."""
     from flows.environment import prepare
     from flows.presets import load_settings
-    from omni_core.preflight import preflight
+    from omni_core.plan_refusals import checked_facts
     from tasks.home import local_folder
 
     all_settings = [load_settings(preset, overrides) for preset in presets]
     for settings in all_settings:
-        preflight(settings, local_folder(settings.home))
+        checked_facts(settings, local_folder(settings.home))
     prepare(local_folder(all_settings[0].home))
     # while Prefect's server starts in a process of its own: MLflow's import takes seconds
     threading.Thread(target=importlib.import_module, args=("mlflow",), daemon=True).start()

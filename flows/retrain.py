@@ -9,14 +9,13 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
-from omni_core.preflight import preflight
 from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.evaluate import evaluate
 from tasks.features import encoder_features, for_each, language_model_states, speech_targets
 from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
-from tasks.home import local_folder
 from tasks.ingest import ingest
+from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
@@ -38,7 +37,7 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
     home, parts, language = settings.home, settings.components, settings.ingest.language
-    preflight(settings, local_folder(home))
+    announce(settings)
 
     manifest = ingest(settings.ingest, home)
     questions, answers = manifest.shards("question"), manifest.shards("answer")

@@ -29,6 +29,8 @@ CURVE = "curve.parquet"
 USERS_SERVER = os.environ.get("MLFLOW_TRACKING_URI")  # read now: mlflow.set_tracking_uri writes the variable
 _open_runs: dict[str, tuple[str, str]] = {}
 """Flow run -> home and MLflow run."""
+_kept: dict[str, dict[str, dict[str, Any]]] = {}
+"""Flow run -> file name -> what is logged when its MLflow run is opened."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,15 @@ def run_of(flow_run: FlowRun) -> str:
         tags = {"prefect.flow_run_id": flow_run.id}
         run_id = client.create_run(experiment_id, tags=tags, run_name=title).info.run_id
         _log_params(client, run_id, flow_run.settings)
+        for name, content in _kept.pop(flow_run.id, {}).items():
+            client.log_dict(run_id, content, name)
     _open_runs[flow_run.id] = (flow_run.home, run_id)
     return run_id
+
+
+def keep_for_run(flow_run: FlowRun, name: str, content: dict[str, Any]) -> None:
+    """Log a small dictionary when the MLflow run is opened: a run in which nothing is computed opens none."""
+    _kept.setdefault(flow_run.id, {})[name] = content
 
 
 def _experiment(client: MlflowClient, home: str) -> str:
@@ -153,6 +162,7 @@ def log_folder(flow_run: FlowRun, folder: Path, name: str) -> None:
 
 def close_run(flow_run_id: str, status: str) -> None:
     """End the flow run's MLflow run as FINISHED or FAILED, if this process opened one."""
+    _kept.pop(flow_run_id, None)
     if flow_run_id in _open_runs:
         home, run_id = _open_runs.pop(flow_run_id)
         connect(home).set_terminated(run_id, status)

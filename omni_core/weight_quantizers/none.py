@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from omni_core.language_models.huggingface import CausalLanguageModel
+from omni_core.prefix import cache_behind
 
 
 class TorchLanguageModel:
@@ -17,11 +18,7 @@ class TorchLanguageModel:
         self.model = model.eval().requires_grad_(False)
 
     def start(self, keys_values: np.ndarray) -> None:
-        from transformers import DynamicCache
-
-        self.cache, self.position = DynamicCache(), keys_values.shape[3]
-        for layer, (keys, values) in enumerate(torch.from_numpy(keys_values)):
-            self.cache.update(keys[None], values[None], layer)
+        self.cache, self.position = cache_behind(torch.from_numpy(keys_values), 1), keys_values.shape[3]
 
     @torch.no_grad()
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,19 +9,66 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data_contracts.errors import ComponentError
-from omni_core.language_models.huggingface import CausalLanguageModel
 
-BUILD = (
-    "import runpy, sys, omni_core; sys.argv = ['builder', '-m', sys.argv[1], '-o', sys.argv[2], '-p', 'int8', '-e', 'cpu', "
-    "'-c', sys.argv[3], '--extra_options', 'exclude_embeds=true', 'include_hidden_states=true']; "
-    "runpy.run_module('onnxruntime_genai.models.builder', run_name='__main__')"
+if TYPE_CHECKING:
+    from omni_core.language_models.huggingface import CausalLanguageModel
+
+OPTIONS = (
+    "exclude_embeds=true",
+    "include_hidden_states=true",
+    "windowed_kv_cache=false",  # the prefix is there for every layer; the window is cut by the attention kernel
 )
-"""omni_core comes first: it makes `import torchaudio`, which transformers does, safe beside a CPU torch."""
+BUILD = "import sys; from omni_core.weight_quantizers.onnx_int8 import build; build(*sys.argv[1:])"
+
+
+def can_build(class_name: str) -> bool:
+    """True when the installed builder knows this class of transformers; nothing is imported, its source is searched."""
+    spec = find_spec("onnxruntime_genai")
+    assert spec is not None and spec.submodule_search_locations, "onnxruntime-genai is a locked dependency"
+    return f'"{class_name}"' in (Path(spec.submodule_search_locations[0]) / "models" / "builder.py").read_text()
+
+
+def refuse_what_cannot_be_built(class_name: str, config: dict[str, Any]) -> None:
+    """Raises ComponentError with the mend for a class, or a kind of rotary positions, that the builder cannot write."""
+    mend = "set quantize.weight_quantizer to dynamic_int8"
+    if not can_build(class_name):
+        raise ComponentError(f"onnxruntime's model builder cannot convert {class_name}; {mend}")
+    text = config.get("text_config") or config
+    of_all = (text.get("rope_parameters") or {}).get("full_attention") or text.get("rope_scaling") or {}
+    if class_name.startswith("Gemma3") and of_all.get("rope_type", "default") != "default":
+        raise ComponentError(
+            f"onnxruntime's model builder would scale the positions of all of {class_name}'s layers, where only the global ones are scaled; {mend}"
+        )
+
+
+def build(source: str, target: str, cache: str) -> None:
+    """Child process: a folder of save_pretrained -> <target>/model.onnx. omni_core's own import came first: it makes
+    `import torchaudio`, which transformers does, safe beside a CPU torch."""
+    from onnxruntime_genai.models import builder
+
+    options = builder.parse_extra_options(source, "", target, "int8", "cpu", cache, list(OPTIONS))
+    _flatten_rope(options["hf_details"]["hf_config"].get_text_config())
+    builder.create_model(source, "", target, "int8", "cpu", cache, **options)
+
+
+def _flatten_rope(config: Any) -> None:
+    """Gemma 3's rotary settings by layer type, as transformers 5 writes them -> the two values that the builder reads.
+
+    The builder (onnxruntime-genai 0.18) knows transformers 4's names only; this can go when it reads both. A global
+    scaling (Gemma 3 4B and larger) it would apply to the local layers too, so that is left as it is, and refused there.
+    """
+    kinds = getattr(config, "rope_parameters", None) or {}
+    if "full_attention" in kinds and kinds["full_attention"]["rope_type"] == "default":
+        config.rope_local_base_freq = kinds["sliding_attention"]["rope_theta"]
+        config.rope_theta = kinds["full_attention"]["rope_theta"]
+        config.rope_parameters = dict(kinds["full_attention"])
 
 
 class OnnxLanguageModel:
@@ -63,6 +110,7 @@ class OnnxLanguageModel:
 
 def quantize(lm: CausalLanguageModel, folder: Path) -> None:
     """Build the graph in a process of its own (the builder leaves a gigabyte behind)."""
+    refuse_what_cannot_be_built(type(lm.model).__name__, lm.model.config.to_dict())
     source = folder / "source"
     lm.model.save_pretrained(source)
     lm.tokenizer.save_pretrained(source)

@@ -53,3 +53,20 @@ def test_bad_input_is_one_sentence_exit_code_two_and_nothing_written(words, sent
 def test_the_commands_of_the_user_interfaces_name_the_home(tmp_path):
     done = omni("ui", "--home", str(tmp_path))
     assert f"sqlite:///{tmp_path}/mlflow.db" in done.stdout and f"PREFECT_HOME={tmp_path}/prefect" in done.stdout
+
+
+def test_check_refuses_what_cannot_work_with_code_two_and_writes_nothing(tmp_path):
+    from tests.flows import tiny
+
+    (tmp_path / "there").mkdir()
+    settings = tiny.settings(tmp_path / "there")
+    (tmp_path / "mine.yaml").write_text(settings.model_dump_json())  # JSON is YAML
+    done = omni("check", "mine.yaml", "--set", "components.speech_head.width=50", folder=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert (
+        done.stderr
+        == "omni: speech_head.width 50 does not divide into 2 heads of even width; make it a multiple of 4\n"
+    )
+    done = omni("check", "mine.yaml", folder=tmp_path)
+    assert done.returncode == 0 and "there is no champion: all is new" in done.stdout
+    assert not Path(settings.home).exists()

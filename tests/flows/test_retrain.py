@@ -68,16 +68,39 @@ def test_mlflow_holds_settings_curves_lineage_and_the_report(first):
     assert "report/report.html" in [item.path for item in client.list_artifacts(run.info.run_id, "report")]
 
 
-def test_nothing_changed_nothing_is_computed(first):
+def test_the_plan_before_the_first_run_is_kept_in_its_mlflow_run(first):
+    from tasks.tracking import EXPERIMENT, connect
+
     settings, _ = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
+    plan = mlflow_dict(client, runs[0].info.run_id, "plan.json")
+    assert plan["champion"] == "there is no champion: all is new" and plan["stages_to_run"][0] == "ingest"
+
+
+def mlflow_dict(client, run_id, name):
+    import json
+
+    return json.loads(Path(client.download_artifacts(run_id, name)).read_text())
+
+
+def test_nothing_changed_nothing_is_computed(first):
+    from tasks.plan import plan_of
+
+    settings, _ = first
+    plan = plan_of(settings)
+    assert plan.stages_to_run == () and plan.champion == "compared with version 1, the champion"
     assert ran(settings) == set()
 
 
 def test_a_swapped_codec_recomputes_only_what_depends_on_it(first):
     settings, _ = first
+    from tasks.plan import plan_of
+
     codec = settings.components.codec.model_copy(update={"patch_frames": 6})
     swapped = settings.model_copy(update={"components": settings.components.model_copy(update={"codec": codec})})
-    assert ran(swapped) == {"fit codec", "speech targets", "train speak", "quantize", "benchmark", "evaluate",
+    planned = set(plan_of(swapped).stages_to_run)
+    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "benchmark", "evaluate",
                             "compare", "report"}  # fmt: skip
 
 

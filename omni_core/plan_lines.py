@@ -1,0 +1,164 @@
+"""Settings and facts enter, the plan's lines for a person leave: every derived quantity, and notes about what is allowed."""
+
+from __future__ import annotations
+
+from data_contracts.plan import Derived
+from data_contracts.retrain import RetrainSettings
+from omni_core import estimates
+from omni_core.plan_facts import (
+    Facts,
+    heard_rate_hz,
+    lengths_of,
+    longest_answer_s,
+    longest_question_s,
+    tokens_a_second,
+    trained_parameters,
+    tuned_positions,
+)
+
+MANY_CODES_A_SECOND = 400
+"""Above it the talker's heads alone are slow: mel_rvq at 12.3 Hz writes 98, SNAC 82, Mimi with 8 codebooks 100, EnCodec 600."""
+
+
+def derived_quantities(settings: RetrainSettings, facts: Facts) -> tuple[Derived, ...]:
+    """Everything that a person would otherwise have to look up."""
+    lines = [
+        *_of_language_model(settings, facts),
+        *_of_encoder(facts),
+        *_of_codec(facts),
+        *_of_the_whole(settings, facts),
+    ]
+    return tuple(Derived(part=part, quantity=quantity, value=value) for part, quantity, value in lines)
+
+
+Lines = list[tuple[str, str, str]]
+
+
+def _of_language_model(settings: RetrainSettings, facts: Facts) -> Lines:
+    lm, name = facts.lm, "language model"
+    window = f", sliding layers see {lm.window}" if lm.window else ""
+    lines = [
+        (name, "class", lm.class_name),
+        (name, "width, layers", f"{lm.width}, {lm.num_layers}"),
+        (name, "vocabulary", f"{lm.vocabulary} tokens"),
+        (name, "context", f"{lm.context or 'not stated'} positions{window}"),
+    ]
+    if facts.chat is None:
+        return [*lines, (name, "special ids, fertility", "known on loading: there is no tokenizer.json")]
+    lines.append(
+        (
+            name,
+            "special ids",
+            f"end of answer {facts.chat.end}; {len(facts.chat.suffix)} tokens between question and answer",
+        )
+    )
+    lines.append(
+        (
+            name,
+            "prefix",
+            f"{facts.prefix_positions} positions of prompt, about {tuned_positions(settings, facts)} with {settings.train.listen.prefix_examples} example turns",
+        )
+    )
+    words = sum(len(text.split()) for text in facts.texts.questions + facts.texts.answers)
+    if words:
+        tokens = sum(map(len, facts.question_tokens + facts.answer_tokens))
+        lines.append(
+            (
+                name,
+                "fertility on the data",
+                f"{tokens / words:.2f} tokens a word, {tokens_a_second(facts):.1f} a second of question",
+            )
+        )
+        longest = max(map(len, facts.question_tokens), default=0), max(map(len, facts.answer_tokens), default=0)
+        lines.append((name, "longest on the data", f"question {longest[0]}, answer {longest[1]} tokens"))
+    return lines
+
+
+def _of_encoder(facts: Facts) -> Lines:
+    encoder = facts.encoder
+    if encoder is None:
+        return [("encoder", "all", "known on loading: this member is not described")]
+    stack = max(1, round(encoder.frame_rate_hz / estimates.ADAPTER_RATE_HZ))
+    return [
+        ("encoder", "hears", f"{encoder.sample_rate_hz} Hz, {f'{encoder.num_mels} mel bands' if encoder.num_mels else 'the waveform'}"),
+        ("encoder", "features", f"{encoder.width} wide at {encoder.frame_rate_hz:g} Hz"),
+        ("adapter", "frames", f"{stack} features each, {heard_rate_hz(facts):.1f} Hz, into {facts.lm.width}"),
+    ]  # fmt: skip
+
+
+def _of_codec(facts: Facts) -> Lines:
+    codec = facts.codec
+    if codec is None:
+        return [("codec", "all", "known on loading: this member is not described")]
+    delay = codec.num_codebooks - 1
+    return [
+        ("codec", "speaks", f"{codec.sample_rate_hz} Hz, {codec.frame_rate_hz:.2f} frames a second"),
+        ("codec", "codebooks", f"{codec.layout}, {codec.codebook_size} codes each"),
+        (
+            "speech head",
+            "streams",
+            f"{codec.num_codebooks} of {codec.codebook_size + 1} ids, {codec.codebook_size} is pad",
+        ),
+        ("speech head", "delays", f"0 to {delay} steps, {delay} in all: {delay / codec.frame_rate_hz:.2f} s"),
+        (
+            "speech head",
+            "rate",
+            f"{codec.num_codebooks * codec.frame_rate_hz:.0f} codes a second, states {facts.lm.width} wide",
+        ),
+    ]
+
+
+def _of_the_whole(settings: RetrainSettings, facts: Facts) -> Lines:
+    trained = trained_parameters(settings, facts)
+    frozen = {"language model": facts.lm.parameters, "encoder": facts.encoder.parameters if facts.encoder else 0,
+              "codec": facts.codec.parameters if facts.codec else 0}  # fmt: skip
+    others = frozen["encoder"] + frozen["codec"] + sum(trained.values())
+    turns = len(facts.texts.questions)
+    training = estimates.training_mb(
+        facts.lm, facts.encoder, lengths_of(settings, facts), settings.train.listen.answer_batch, turns
+    )
+    serving = estimates.serving_mb(facts.lm, settings.quantize.weight_quantizer, others)
+    question, answer = longest_question_s(settings, facts), longest_answer_s(facts)
+    return [
+        ("whole", "longest question", f"{question[0]:.1f} s, set by {question[1]}"),
+        ("whole", "longest answer", f"{answer[0]:.1f} s, set by {answer[1]}"),
+        ("whole", "parameters, frozen", _millions(frozen)),
+        ("whole", "parameters, trained", _millions(trained)),
+        (
+            "whole",
+            "memory for training",
+            f"about {training / 1000:.1f} GB of {estimates.machine_mb() / 1000:.1f} GB here",
+        ),
+        ("whole", "memory for serving", f"about {serving / 1000:.1f} GB with {settings.quantize.weight_quantizer}"),
+    ]
+
+
+def _millions(numbers: dict[str, int]) -> str:
+    known = ", ".join(f"{part} {number / 1e6:.2f} M" for part, number in numbers.items() if number)
+    return f"{sum(numbers.values()) / 1e6:.2f} M: {known}"
+
+
+def notes_of(settings: RetrainSettings, facts: Facts) -> tuple[str, ...]:
+    """What is allowed and yet worth a sentence."""
+    notes = [
+        f"source '{source}' has no metadata.csv; its texts are not in these figures" for source in facts.texts.unread
+    ]
+    long = sum(len(ids) > estimates.MAX_ANSWER_TOKENS for ids in facts.answer_tokens)
+    if long:
+        notes.append(f"{long} answers have more than {estimates.MAX_ANSWER_TOKENS} tokens and would be cut when served")
+    if not facts.lm.parameters:
+        notes.append("the language model has no safetensors header to be read, so parameters, memory and time lack it")
+    training = estimates.training_mb(
+        facts.lm, facts.encoder, lengths_of(settings, facts), settings.train.listen.answer_batch, 0
+    )
+    if training > estimates.machine_mb():
+        notes.append(f"training needs about {training / 1000:.0f} GB, more than this machine has")
+    if settings.components.encoder.weights == settings.evaluate.judge:
+        notes.append(
+            "encoder and judge are the same model, so the judge is not independent; set evaluate.judge to another"
+        )
+    if facts.codec and facts.codec.frame_rate_hz * facts.codec.num_codebooks > MANY_CODES_A_SECOND:
+        notes.append(
+            f"{facts.codec.num_codebooks * facts.codec.frame_rate_hz:.0f} codes a second are many for real time on a CPU"
+        )
+    return tuple(notes)

@@ -1,0 +1,69 @@
+"""Counts are those of the modules; constants that stand for another module's are that module's."""
+
+import pytest
+import torch
+
+from data_contracts.components import LanguageModelSettings
+from omni_core import alignment, code_prior, component_facts, estimates, speech_to_speech
+from omni_core.adapter import Adapter, AdapterConfig
+from omni_core.component_facts import CodecFacts, language_model_facts
+from omni_core.languages import en
+from omni_core.prefix import TunedPrefix
+from omni_core.speech_heads.talker import Talker, TalkerConfig
+from tests.omni_core.language_models import classes
+
+
+def size(module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("feature_width", "rate", "model_width", "tokens"), [(384, 50.0, 576, 90), (80, 100.0, 64, 7), (512, 12.5, 32, 300)]
+)
+def test_the_adapter_has_as_many_parameters_as_said(feature_width, rate, model_width, tokens):
+    adapter = Adapter(
+        AdapterConfig(feature_width, rate, model_width, tuple(range(tokens))), torch.zeros(tokens, model_width)
+    )
+    assert size(adapter) == estimates.adapter_parameters(feature_width, rate, model_width, tokens)
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "states", "codebooks", "codes", "latent"),
+    [(256, 4, 576, 8, 512, 168), (32, 1, 64, 2, 16, 24), (64, 3, 48, 7, 100, 192)],
+)
+def test_the_talker_has_as_many_parameters_as_said(width, layers, states, codebooks, codes, latent):
+    pack, codec = en.load(), CodecFacts(22_050, 12.3, codebooks, codes, latent, "", 0)
+    shape = TalkerConfig(
+        pack.num_bases, pack.num_stresses, states, codebooks, codes, 12.3, 43.0, latent, width, layers, 2
+    )
+    assert size(Talker(shape)) == estimates.talker_parameters(width, layers, states, codec)
+
+
+def test_constants_of_other_modules_are_theirs():
+    shape = AdapterConfig(1, 50.0, 1, ())
+    assert (shape.width, shape.num_layers, shape.stacked_rate_hz) == (
+        estimates.ADAPTER_WIDTH, estimates.ADAPTER_LAYERS, estimates.ADAPTER_RATE_HZ)  # fmt: skip
+    assert component_facts.MAX_LATENT_WIDTH == code_prior.MAX_LATENT_WIDTH
+    assert speech_to_speech.MAX_ANSWER_TOKENS == estimates.MAX_ANSWER_TOKENS
+    talker = Talker(TalkerConfig(3, 1, 8, 1, 4, 12.0, alignment.ALIGNER_FRAME_RATE_HZ, 4, 8, 1, 1))
+    assert talker.decoder.config.max_position_embeddings == estimates.MAX_TALKER_STEPS
+    assert (en.load().num_bases, en.load().num_stresses) == (estimates.NUM_BASES, estimates.NUM_STRESSES)
+
+
+@pytest.mark.parametrize("name", ["qwen3", "gpt2"])
+def test_the_prefix_has_as_many_parameters_as_said(name, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from omni_core.prefix import prefix_of_tokens
+
+    model = AutoModelForCausalLM.from_pretrained(classes.write(name, tmp_path))
+    facts = language_model_facts(LanguageModelSettings(weights=str(tmp_path)), tmp_path)
+    prefix: TunedPrefix = prefix_of_tokens(model, [1, 2, 3, 4, 5])
+    assert size(prefix) == estimates.prefix_parameters(facts, 5)
+
+
+def test_twice_the_work_takes_twice_the_time_and_two_threads_less():
+    codec, lengths = CodecFacts(22_050, 12.3, 8, 512, 168, "", 0), estimates.Lengths(2.0, 3.0, 2.4, 27)
+    once, twice = (estimates.speak_flops(9_000_000, codec, lengths, batch, batch) for batch in (16, 32))
+    assert estimates.seconds("speak", twice, 1) == pytest.approx(2 * estimates.seconds("speak", once, 1))
+    assert 1.5 < estimates.seconds("speak", once, 1) / estimates.seconds("speak", once, 2) < 2
