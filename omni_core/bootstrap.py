@@ -80,8 +80,11 @@ def precision(replicates: np.ndarray, clusters: np.ndarray, weights: np.ndarray,
     """Spread of the replicates, corrected for few and unequal clusters.
 
     `weights` (turns,) is what each turn weighs in the figure, `influence` (turns,) by how much it moves the estimate, up
-    to a factor. Clusters that agree by luck are taken for independent turns; where turns agree as well, it is 0.
+    to a factor. Clusters that agree by luck are taken for independent turns; where turns agree as well, it is 0. One turn
+    alone shows no spread either: whoever decides asks for more turns first (min_turns).
     """
+    if len(clusters) < 2:
+        return Precision(0.0, 1.0)
     factor, freedom = small_sample(clusters, weights, influence)
     for error in (factor * float(np.nanstd(replicates)), math.sqrt(float(np.sum(influence**2)))):
         if error > NOTHING:

@@ -149,11 +149,16 @@ def _p_value(sampled: Sampled, known: Precision, clusters: int) -> float:
 
 
 def intervals(scores: Scores, settings: CompareSettings) -> dict[str, tuple[float, float]]:
-    """Figure -> its two one-sided bounds at `confidence`, for the report's table; a fraction's stay in its range."""
+    """Figure -> its two one-sided bounds at `confidence`, for the report's table; a fraction's stay in its range.
+
+    A figure that one turn alone was scored on has none and is left out.
+    """
     found = {}
     for name, figure in scores.figures.items():
         sampled = value_of_ratio(name, scores, settings)
         lower, upper = sampled.precision.bounds(sampled.estimate, settings.confidence)
+        if len(sampled.speakers) < 2:
+            continue
         if figure.unit == "fraction":
             lower, upper = max(0.0, lower), upper if figure.denominator else min(1.0, upper)
         found[name] = (lower, upper)

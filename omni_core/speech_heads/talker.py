@@ -111,7 +111,8 @@ class Talker(nn.Module):
         self.prosody = nn.Linear(3, width)
         self.condition = nn.Linear(SUBFRAMES * (width + 1), width)
         self.smooth = nn.ModuleList(ConvBlock(width) for _ in range(2))
-        self.latent = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.latent_width))
+        to_latent = nn.Linear(width, config.latent_width)
+        self.latent = nn.Sequential(nn.LayerNorm(width), to_latent)
         self.correction = nn.Linear(width, config.latent_width, bias=False)
         self.prior = CodePrior(config.num_streams, config.codebook_size, config.latent_width)
         self.codes = nn.Embedding(config.num_streams * self.layout.vocabulary_size, width)
@@ -125,7 +126,7 @@ class Talker(nn.Module):
         self.prosody_std: Tensor
         self.register_buffer("prosody_mean", torch.zeros(2))
         self.register_buffer("prosody_std", torch.ones(2))
-        nn.init.zeros_(self.latent[1].weight)
+        nn.init.zeros_(to_latent.weight)  # guesses begin at the mean: the prior is not loud before it knows
         nn.init.zeros_(self.correction.weight)
         nn.init.normal_(self.codes.weight, std=0.3 / math.sqrt(config.num_streams))
 
