@@ -26,6 +26,3 @@ def preflight(settings: RetrainSettings, home: Path) -> None:
         weights.append(VOCODER_WEIGHTS.get(parts.codec.vocoder, ""))
     for name in filter(None, weights):
         resolve(name, home)
-    from omni_core.fit import codec_module
-
-    codec_module(parts.codec)
