@@ -46,7 +46,7 @@ def test_a_first_model_that_passes_the_gates_is_the_champion(first):
 def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     from omni_core.audio import decode, encode_wav
     from omni_core.teacher import load_voice
-    from tasks.tracking import load_version
+    from tasks.registry import load_version
 
     settings, _ = first
     voice = load_voice("hibari")
