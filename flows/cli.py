@@ -68,7 +68,9 @@ def parser() -> argparse.ArgumentParser:
     ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
     ui.set_defaults(command=_ui)
     promote = commands.add_parser("promote", help="make a proven version champion")
-    promote.add_argument("which", nargs="?", default="", help="version, or MLflow run (the newest that never was champion)")
+    promote.add_argument(
+        "which", nargs="?", default="", help="version, or MLflow run (the newest that never was champion)"
+    )
     promote.set_defaults(command=_promote)
 
     rollback = commands.add_parser("rollback", help="take the last promotion back")
@@ -196,7 +198,9 @@ def _rollback(arguments: argparse.Namespace) -> None:
 
     line = roll_back(home, settings, arguments.to)
     again = f"version {line.version} of {settings.registered_model} is the {settings.alias} again"
-    print(again if line.version else f"{settings.registered_model} has no {settings.alias} now; the next run starts anew")
+    print(
+        again if line.version else f"{settings.registered_model} has no {settings.alias} now; the next run starts anew"
+    )
 
 
 def _history(arguments: argparse.Namespace) -> None:

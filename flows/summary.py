@@ -117,7 +117,9 @@ def show_history(console: Console, standing: Standing) -> None:
     console.print(table)
     console.print(f"{standing.alias}: version {standing.aliases.get(standing.alias, 'none')}", highlight=False)
     if not standing.is_settled and standing.last:
-        console.print(f"line {standing.last.number} is not settled: the next command moves its aliases", highlight=False)
+        console.print(
+            f"line {standing.last.number} is not settled: the next command moves its aliases", highlight=False
+        )
     if sentence := trouble(standing):
         console.print(f"[red]{sentence}[/red]", highlight=False, soft_wrap=True)
 
