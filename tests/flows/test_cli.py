@@ -40,6 +40,9 @@ def test_help_answers_at_once():
         (("run", "quickstart", "--set", "ingest.sources=[nowhere]"), "omni: source 'nowhere' is not a folder"),
         (("run", "quickstart", "--set", "ingest.sources=[.]"), "bundled weights 'smollm2_135m_instruct' are not in"),
         (("answer", "nowhere.wav"), "omni: 'nowhere.wav' does not exist"),
+        (("promote", "3"), "omni: there is no home"),
+        (("rollback",), "omni: there is no home"),
+        (("history", "--home", "elsewhere"), "elsewhere; run the flow first"),
     ],
 )
 def test_bad_input_is_one_sentence_exit_code_two_and_nothing_written(words, sentence, tmp_path):
