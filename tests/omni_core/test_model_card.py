@@ -24,7 +24,11 @@ def evidence(reasons: tuple[str, ...] = ("own_speech_wer: better", "latency gate
     }  # fmt: skip
     metrics = {"answer_accuracy": {"value": 0.75, "unit": "fraction", "better": "higher", "count": 150}}
     facts = {"components": components, "language": "en", "weight_quantizer": "onnx_int8", "size_bytes": 411_399_397}
-    latency = {"time_to_first_audio_ms": {"p50": 500.0, "p95": 710.0}, "real_time_factor": {"p50": 0.7}, "hardware": "EPYC"}
+    latency = {
+        "time_to_first_audio_ms": {"p50": 500.0, "p95": 710.0},
+        "real_time_factor": {"p50": 0.7},
+        "hardware": "EPYC",
+    }
     return Evidence(
         QuantizedModel(digest="aa11", kind_name="model", facts=facts, inputs={"codec": "cc33"}, licences={"texts": "MIT"}),
         EvaluationReport(digest="ee55", kind_name="evaluation", facts={"metrics": metrics, "sealed_set": "5ea1"}),

@@ -34,7 +34,9 @@ def test_a_fingerprint_is_of_the_samples_and_the_text_not_of_the_container():
 def test_who_answers_as_before_passes_and_who_does_not_is_refused(tmp_path, monkeypatch):
     write_proof(tmp_path, lambda question: (question, "on"), [SPEECH, SPEECH], "the model")
     check_proof(tmp_path, lambda question: (question, "on"), "version 1")
-    with pytest.raises(PromotionError, match="version 1 answered probe 1 with 'off' instead of 'on': it is not the model"):
+    with pytest.raises(
+        PromotionError, match="version 1 answered probe 1 with 'off' instead of 'on': it is not the model"
+    ):
         check_proof(tmp_path, lambda question: (question, "off"), "version 1")
     with pytest.raises(PromotionError, match="with other sound for 'on'"):
         check_proof(tmp_path, lambda question: (encode_wav(np.full(9_000, 0.5), 16_000), "on"), "version 1")

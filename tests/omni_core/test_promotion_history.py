@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,11 +84,7 @@ def test_a_line_whose_aliases_have_not_moved_yet_is_no_trouble(pointed):
     ],
 )
 def test_what_a_hand_has_done_is_one_sentence_with_its_mend(found, sentence):
-    assert pytest.raises(AssertionError, _raise, trouble(found)).match(sentence)
-
-
-def _raise(sentence):
-    raise AssertionError(sentence)
+    assert re.search(sentence, trouble(found))
 
 
 def test_a_clock_before_the_last_line_or_before_the_version_is_trouble():

@@ -149,12 +149,18 @@ def _promote_in_a_child(home: str, name: str, version: str) -> int:
 
 
 def _obey() -> None:
-    import mlflow
+    import filelock  # noqa: F401
+    import mlflow.pyfunc.model
     import mlflow.store.model_registry.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from mlflow.utils import requirements_utils
 
+    import omni_core.probe
     import tasks.champion  # noqa: F401
 
+    # Once a process MLflow looks through all that is installed, for about a second: paid here, not by every child.
+    requirements_utils._init_modules_to_packages_map()
+    omni_core.probe.machine()
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

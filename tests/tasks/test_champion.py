@@ -34,6 +34,7 @@ NAMES = (f"model-{number}" for number in itertools.count())
 QUESTION = base64.b64encode(encode_wav(0.3 * np.ones(800, np.float32), 16_000)).decode()
 KILLS = 100
 KILLS_THROUGH_A_SERVER = 15
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(autouse=True)

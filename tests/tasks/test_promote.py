@@ -52,7 +52,7 @@ def test_a_winner_is_registered_and_becomes_champion(home, first):
 
 def test_the_version_tells_verdict_lineage_licences_and_carries_its_card(home, first):
     found = tracking.connect(home).get_model_version("parrot", "1")
-    model, verdict, evaluation, _, manifest = small.journey(home, "a")
+    _, verdict, _, _, manifest = small.journey(home, "a")
     assert found.tags["verdict"] == verdict.digest and found.tags["decision"] == "PROMOTE"
     assert json.loads(found.tags["lineage"])["manifest"] == manifest.digest
     assert json.loads(found.tags["licences"])["texts"] == "Apache-2.0"
@@ -137,5 +137,5 @@ def test_a_run_that_was_stopped_before_it_registered_can_be_promoted_by_its_id(h
     tracking.close_run("flow-r", "FAILED")
     assert promote_run(run_id[:8], settings, home) == "1"
     assert tracking.connect(home).get_run(run_id).info.status == "FAILED"
-    with pytest.raises(PromotionError, match="no runs of .* begin with 'zzz'"):
+    with pytest.raises(PromotionError, match=r"no runs of .* begin with 'zzz'"):
         promote_run("zzz", settings, home)

@@ -13,7 +13,6 @@ from tasks import tracking
 from tasks.home import store_of
 from tasks.tracking import FlowRun, flatten, numbers
 
-
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
@@ -79,13 +78,12 @@ time.sleep(600)
 
 
 def test_a_run_whose_process_was_killed_is_marked_at_the_next_start_and_one_at_work_is_not(around):
-    def start(flow_run: str):
-        command = [sys.executable, "-c", OPENS_A_RUN_AND_WAITS, around.home, flow_run]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
-        return process, process.stdout.readline().strip()
-
-    killed, killed_run = start("flow-killed")
-    busy, busy_run = start("flow-busy")
+    command = [sys.executable, "-c", OPENS_A_RUN_AND_WAITS, around.home]
+    killed, busy = (
+        subprocess.Popen([*command, flow_run], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+        for flow_run in ("flow-killed", "flow-busy")
+    )
+    killed_run, busy_run = (process.stdout.readline().strip() for process in (killed, busy))
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     client = tracking.connect(around.home)
