@@ -108,12 +108,13 @@ def show_history(console: Console, standing: Standing) -> None:
     """Every promotion and rollback, the last line below; then what does not fit, if anything."""
     from omni_core.promotion_history import trouble
 
-    table = Table("line", "at (UTC)", "action", "champion", "before", "model", "by", "reason", title=standing.name)
+    table = Table(title=standing.name)
+    for name, wraps in (("line", False), ("at (UTC)", False), ("champion", False), ("model", False), ("why", True)):
+        table.add_column(name, no_wrap=not wraps)
     for entry in standing.history:
-        table.add_row(
-            str(entry.number), f"{entry.at:%Y-%m-%d %H:%M}", entry.action, entry.version or "none", entry.was or "none",
-            entry.model[:12], entry.by, entry.reason,
-        )  # fmt: skip
+        champion = f"{entry.was or 'none'} -> {entry.version or 'none'}"
+        why = f"{entry.action} by {entry.by}: {entry.reason}"
+        table.add_row(str(entry.number), f"{entry.at:%Y-%m-%d %H:%M}", champion, entry.model[:8], why)
     console.print(table)
     console.print(f"{standing.alias}: version {standing.aliases.get(standing.alias, 'none')}", highlight=False)
     if not standing.is_settled and standing.last:

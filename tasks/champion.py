@@ -75,7 +75,7 @@ def promote_version(home: str, number: str, settings: PromoteSettings, reason: s
             raise PromotionError(f"{sentence}; nothing was promoted")
         line = _line(before, "promote", version, now, reason or version.tags.get("reason", ""))
         registry.append(home, before.name, line)
-        settled(home, settings)
+        _settle(home, registry.standing(home, before.name, settings.alias), settings)
         return line
 
 

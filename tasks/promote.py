@@ -32,8 +32,8 @@ LONGEST_REASON = 1000
 @stage(cached=False)
 def current_champion(challenger: QuantizedModel, settings: PromoteSettings, home: str) -> QuantizedModel | None:
     """The model to compare with: the champion, or, when the challenger is the champion, the one before it."""
-    tracking.end_killed_runs(home)
     version = champions.current(home, settings)
+    tracking.end_killed_runs(home)
     if version is None:
         return None
     digest = version.champion_before if version.model == challenger.digest else version.model

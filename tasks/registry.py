@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +35,6 @@ HISTORY_RUN = "history_run"
 LINE, SETTLED = "line.", "settled."
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 ROOT = Path(__file__).resolve().parent.parent
-ANSWERS_WITHIN_S = 10
 PAGE = 200
 NOT_PACKED = ("__pycache__", "registered_model_meta")
 """What loading and downloading leave in a version's folder."""
@@ -73,28 +70,12 @@ def reached(home: str, what: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    _check_it_answers(home)
+    tracking.check_it_answers(home)
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise PromotionError(
             f"the registry {tracking_uri(home)} refused to {what} ({_first_line(error)}); mend it and start again, `omni history` tells where it stands"
-        ) from error
-
-
-def _check_it_answers(home: str) -> None:
-    """MLflow tries a server that is down for minutes; a person wants to know now."""
-    uri = tracking_uri(home)
-    if not uri.startswith(("http://", "https://")):
-        return
-    try:
-        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWERS_WITHIN_S).close()
-    except urllib.error.HTTPError:
-        return  # it asks for a password, or is not MLflow's own server: MLflow's client says what is wrong
-    except (OSError, ValueError) as error:
-        raise PromotionError(
-            f"the registry {uri} does not answer ({getattr(error, 'reason', error)}); start it, or correct "
-            "MLFLOW_TRACKING_URI; nothing was promoted"
         ) from error
 
 
@@ -249,7 +230,7 @@ def _package(home: str, uri: str, target: str | None) -> Path:
     import mlflow
 
     connect(home)
-    _check_it_answers(home)
+    tracking.check_it_answers(home)
     try:
         folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=target))
         if (folder / "MLmodel").is_file():
@@ -280,7 +261,7 @@ def load_version(home: str, name: str, which: str) -> Any:
     import mlflow
 
     connect(home)
-    _check_it_answers(home)
+    tracking.check_it_answers(home)
     uri = f"models:/{name}{which if which.startswith('@') else '/' + which}"
     try:
         return mlflow.pyfunc.load_model(uri)

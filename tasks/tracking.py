@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import os
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.base import Artifact
+from data_contracts.errors import PromotionError
 from data_contracts.retrain import RetrainSettings
 from tasks.home import local_folder, store_of
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 EXPERIMENT = "omnirefit"
 CURVE = "curve.parquet"
 RUNNING = "running"
+ANSWERS_WITHIN_S = 10
 RUN_LOCK_S = 30
 """A start that looks whether a run is dead holds its lock for a moment."""
 USERS_SERVER = os.environ.get("MLFLOW_TRACKING_URI")  # read now: mlflow.set_tracking_uri writes the variable
@@ -59,6 +63,22 @@ def connect(home: str) -> MlflowClient:
     return mlflow.MlflowClient()
 
 
+def check_it_answers(home: str) -> None:
+    """Raise PromotionError when the user's server is down: MLflow itself tries for minutes, a person wants to know now."""
+    uri = tracking_uri(home)
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWERS_WITHIN_S).close()
+    except urllib.error.HTTPError:
+        return  # it asks for a password, or is not MLflow's own server: MLflow's client says what is wrong
+    except (OSError, ValueError) as error:
+        raise PromotionError(
+            f"the registry {uri} does not answer ({getattr(error, 'reason', error)}); start it, or correct "
+            "MLFLOW_TRACKING_URI; nothing was promoted"
+        ) from error
+
+
 # ---------------------------------------------------------------- runs
 
 
@@ -66,6 +86,7 @@ def run_of(flow_run: FlowRun) -> str:
     """The id of the flow run's MLflow run; opened, with the settings as parameters, when there is none yet."""
     if flow_run.id in _open_runs:
         return _open_runs[flow_run.id][1]
+    check_it_answers(flow_run.home)
     client = connect(flow_run.home)
     experiment_id = experiment(client, flow_run.home, EXPERIMENT)
     end_killed_runs(flow_run.home)

@@ -127,7 +127,8 @@ def copy(home, name: str) -> str:
     client = tracking.connect(str(home))
     registry.open_model(str(home), name)
     for version in sorted(client.search_model_versions(f"name = '{FIRST}'"), key=lambda version: int(version.version)):
-        client.create_model_version(name, source=version.source, run_id=version.run_id, tags=version.tags)
+        model_id = version.source.removeprefix("models:/")
+        client.create_model_version(name, version.source, version.run_id, version.tags, model_id=model_id)
     promote_version(str(home), "1", settings(name))
     return name
 
