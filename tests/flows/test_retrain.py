@@ -72,7 +72,8 @@ def serving(first, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{settings.home}/mlflow.db"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow looks for uvicorn there
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{settings.home}/mlflow.db", "PATH": path}
     environment.pop("PYTHONPATH", None)
     uri = f"models:/{settings.promote.registered_model}@champion"
     command = ["models", "serve", "-m", uri, "--env-manager", "local", "--port", str(port)]
