@@ -23,7 +23,7 @@ from typing import Any
 from data_contracts.errors import PromotionError
 from data_contracts.promote import HistoryEntry, PromoteSettings
 from data_contracts.quantize import QuantizedModel
-from omni_core.evidence import check_model_folder
+from omni_core.promotion_evidence import check_model_folder
 from omni_core.promotion_history import CLOCK_TOLERANCE, Standing, beyond_rollback, clock_trouble, previous, trouble
 from tasks import registry
 from tasks.home import local_folder

@@ -18,8 +18,8 @@ from data_contracts.evaluate import EvaluationReport
 from data_contracts.ingest import Manifest
 from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizedModel
-from omni_core.evidence import check_evidence
 from omni_core.model_card import CARD_FILE, Evidence, description, licences, lineage, model_card
+from omni_core.promotion_evidence import check_evidence
 from omni_core.store import ArtifactStore
 from tasks import champion as champions
 from tasks import registry, tracking

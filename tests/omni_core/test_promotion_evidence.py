@@ -8,7 +8,7 @@ from data_contracts.compare import Verdict
 from data_contracts.errors import ArtifactError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.quantize import QuantizedModel
-from omni_core.evidence import check_evidence, check_model_folder
+from omni_core.promotion_evidence import check_evidence, check_model_folder
 from omni_core.store import ArtifactStore
 
 
