@@ -21,7 +21,7 @@ class GateSettings(Settings):
 
 
 class CompareSettings(Settings):
-    """Margins of non-inferiority, the targets, and the bootstrap."""
+    """Margins of non-inferiority, the targets, how much data is enough, and the bootstrap."""
 
     replicates: int = Field(2000, ge=200)
     """Bootstrap replicates."""
@@ -29,19 +29,40 @@ class CompareSettings(Settings):
     """Confidence of each one-sided bound."""
     seed: int = 0
     """Seed of the resampling."""
-    wer_margin: float = Field(0.02, ge=0)
+    wer_margin: float = Field(0.005, ge=0)
     """Largest own-speech WER loss that counts as no worse (fraction)."""
     accuracy_margin: float = Field(0.03, ge=0)
     """Largest loss of answer accuracy that counts as no worse (fraction)."""
-    mos_margin: float = Field(0.1, ge=0)
+    mos_margin: float = Field(0.05, ge=0)
     """Largest DistillMOS loss that counts as no worse."""
+    speaker_similarity_margin: float = Field(0.01, ge=0)
+    """Largest loss of speaker similarity (cosine) that counts as no worse; guarded once it is measured."""
+    retention_margin: float = Field(0.01, ge=0)
+    """Largest loss of cascade retention that counts as no worse (fraction); guarded once it is measured."""
+    time_to_first_audio_margin: float = Field(0.05, ge=0)
+    """Largest rise of the 95th percentile of the time to first audio that counts as no worse (share of the champion's)."""
+    targets: tuple[str, ...] = Field(("own_speech_wer", "answer_accuracy", "distill_mos"), min_length=1)
+    """Figures of which one has to be better; each more makes every one harder to show (Holm)."""
+    power: float = Field(0.8, ge=0, lt=1)
+    """Chance that an equal model clears each guard, computed before the gain is looked at; with less, only a figure that
+    is shown to be better clears."""
+    min_turns: int = Field(30, ge=2)
+    """Fewer scored turns of a guarded figure are too few to judge."""
+    min_speakers: int = Field(4, ge=2)
+    """Fewer speakers are too few to judge, unless the whole sealed set is one speaker's."""
     gates: GateSettings = GateSettings()
+    listening_required: bool = False
+    """Nothing is promoted over a champion before people have compared the two by ear (`omni listen`)."""
+    listening_result: str | None = None
+    """Digest of the listening result of this challenger and this champion; one more guard."""
+    listening_margin: float = Field(0.1, ge=0, le=1)
+    """Largest loss of listeners' preference that counts as no worse: share for the challenger minus share for the champion."""
 
 
 Decision = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
 
 
 class Verdict(Artifact):
-    """verdict.json. facts: decision, reasons (sentences), comparisons (metric -> estimate, bounds, n, rule)."""
+    """verdict.json. facts: decision, reasons (sentences), comparisons (figure -> estimate, bounds, n, clusters, power, rule)."""
 
     kind: ClassVar[str] = "verdict"

@@ -25,6 +25,8 @@ class EncoderSettings(Settings):
     """Member of omni_core/encoders/."""
     weights: str = "bundled:whisper_tiny_en"
     """Folder, hub id or bundled:NAME; empty for members without weights."""
+    layer: int = Field(0, ge=0, le=100)
+    """Of wav2vec2 and its kin: the transformer layer whose output is taken, counted from 1; 0 is the last."""
 
 
 class CodecSettings(Settings):
@@ -35,7 +37,7 @@ class CodecSettings(Settings):
     weights: str = ""
     """Folder or hub id; empty for a codec that is fitted to the data."""
     num_codebooks: int = Field(8, ge=1, le=32)
-    """Codebooks of a fitted codec (a codec with weights states its own)."""
+    """Codebooks of a fitted codec; of mimi, encodec and dac the first so many are used; snac has its own number."""
     codebook_size: int = Field(512, ge=16, le=8192)
     """Entries a codebook of a fitted codec."""
     patch_frames: int = Field(7, ge=1, le=16)

@@ -27,10 +27,11 @@ class EvaluateSettings(Settings):
 
 
 class EvaluationReport(Artifact):
-    """per_utterance.parquet, metrics.json and clips/*.ogg.
+    """per_utterance.parquet, slices.parquet, metrics.json and clips/*.ogg.
 
     facts["metrics"]: name -> {value, unit, better: "higher"|"lower", count, meaning, numerator, denominator};
-    facts["sealed_set"]: digest of the turns with their audio, equal for reports that can be compared.
+    facts["sealed_set"]: digest of the turns with their audio, equal for reports that can be compared;
+    facts["judge_sha256"]: of the judge's weights; facts["look"]: which look at this sealed set it was, from 1.
     """
 
     kind: ClassVar[str] = "evaluation"

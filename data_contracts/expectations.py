@@ -54,7 +54,7 @@ def language_pattern(language: str) -> str:
 
 def record_suite(settings: IngestSettings) -> ExpectationSuite:
     """Rows of metadata: columns source, id, line, split, language, license, said, answer (None for plain speech),
-    surplus_cells, first_line_of_id (None unless the id was used before), unvoiced (None, or what lacks audio)."""
+    surplus_cells, flaw and flaw_rule (why its format sets it aside, or None), first_line_of_id (None unless the id was used before), unvoiced (None, or what lacks audio)."""
     quality = settings.quality
     null, lengths = "ExpectColumnValuesToBeNull", "ExpectColumnValueLengthsToBeBetween"
     fewest, most = quality.min_characters, quality.max_characters
@@ -62,6 +62,7 @@ def record_suite(settings: IngestSettings) -> ExpectationSuite:
     within = {"min_value": fewest, "max_value": most}
     return _suite(
         "records",
+        _rule(null, "{flaw_rule}", "{flaw}", column="flaw"),
         _rule(
             "ExpectColumnValuesToBeBetween",
             "cells",

@@ -8,12 +8,12 @@ sources -> utterances/<role>-00000.parquet   every piece of speech with its audi
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
-from data_contracts.base import Artifact, Settings
+from data_contracts.base import Artifact, Settings, member_of
 
 ROLES = ("question", "answer", "speech")
 SPLITS = ("train", "validation", "test")
@@ -63,6 +63,10 @@ class VoiceSettings(Settings):
     """Signal-to-noise ratio of the noise added to synthesized questions, in dB."""
     question_room_fraction: float = Field(0.3, ge=0, le=1)
     """Share of synthesized questions that get a synthetic room impulse response."""
+    coded_answers: Literal["keep", "decode", "speak"] = "keep"
+    """Answers that come as SNAC codes without sound: keep the codes alone, decode them too, or speak the texts instead."""
+    snac_weights: str = ""
+    """Weights of SNAC 24 kHz for decode: folder or hub id."""
 
 
 class IngestSettings(Settings):
@@ -73,7 +77,11 @@ class IngestSettings(Settings):
         "examples/quickstart/practice",
         "examples/quickstart/recordings",
     )
-    """Folders with a metadata.csv each (columns: see examples/README.md)."""
+    """Folders, each in a format of omni_core/source_formats/ (metadata.csv: columns in examples/README.md)."""
+    formats: dict[str, member_of("source_formats")] = Field({})
+    """Source -> its format, for a source that is not recognised by what lies in it."""
+    held_out_fraction: float = Field(0.05, ge=0, le=0.4)
+    """Of a source without splits: share of texts for validation, and as much again for the sealed test."""
     language: str = Field("en", min_length=2, max_length=8)
     """BCP 47 language of the assistant; records of others are set aside."""
     seed: int = Field(0, ge=0)
@@ -89,7 +97,8 @@ class Manifest(Artifact):
 
     facts: read, accepted, rejected (records), rejected_by_rule {rule: records}, turns {split: turns},
     utterances {role: count}, minutes {role: {split: minutes}}, sources {name: {read, accepted}}, voice (speaker of
-    synthesized speech or None), unknown_speakers (accepted recordings that name none).
+    synthesized speech or None), unknown_speakers (accepted recordings that name none), without_sound (accepted
+    utterances that are codes alone).
     """
 
     kind: ClassVar[str] = "manifest"
@@ -127,6 +136,17 @@ UTTERANCE = pa.schema(
     ]
 )
 
+# Of a shard in which an answer came as codes: those columns too. `audio` is empty, and what is measured on it NaN,
+# where no decoder was at hand (VoiceSettings.coded_answers).
+CODED_UTTERANCE = pa.schema(
+    [
+        *UTTERANCE,
+        pa.field("codec", pa.string()),  # "snac_24khz"; null: sound alone
+        pa.field("codebooks", pa.int32()),  # streams
+        pa.field("codes", pa.binary()),  # int16 (codebooks, frames), undelayed
+    ]
+)
+
 TURN = pa.schema(
     [
         pa.field("turn_id", pa.string(), nullable=False),
@@ -144,9 +164,11 @@ REJECTED = pa.schema(
     [
         pa.field("source", pa.string(), nullable=False),
         pa.field("id", pa.string(), nullable=False),
-        pa.field("row", pa.int64(), nullable=False),  # line of the metadata file, header = 1
+        pa.field(
+            "row", pa.int64(), nullable=False
+        ),  # line of the metadata file (header = 1), else number in the source
         pa.field("reason", pa.string(), nullable=False),  # one sentence
         pa.field("rule", pa.string(), nullable=False),  # short name, to count by
-        pa.field("record", pa.string(), nullable=False),  # the metadata row as JSON
+        pa.field("record", pa.string(), nullable=False),  # the source's row as JSON, without sound
     ]
 )

@@ -16,9 +16,9 @@ class ListenSettings(Settings):
     """Steps of the first phase: CTC to the question's tokens, the language model is not run."""
     alignment_batch: int = Field(32, ge=1)
     """Questions a step of the first phase."""
-    answer_steps: int = Field(110, ge=0)
+    answer_steps: int = Field(100, ge=0)
     """Steps of the second phase: cross-entropy of the answer through the frozen language model."""
-    answer_batch: int = Field(8, ge=1)
+    answer_batch: int = Field(16, ge=1)
     """Turns a step of the second phase."""
     learning_rate: float = Field(1e-3, gt=0)
     """Peak learning rate of the first phase; one cycle (Smith and Topin 2017)."""
@@ -35,10 +35,12 @@ class ListenSettings(Settings):
 class SpeakSettings(Settings):
     """The speech head learns to speak the answer."""
 
-    steps: int = Field(550, ge=1)
+    steps: int = Field(650, ge=1)
     """Training steps."""
     batch: int = Field(32, ge=1)
     """Answers a step."""
+    decoded: int = Field(16, ge=1)
+    """Answers of a step that go through the decoder as well; the others teach pronunciation and prosody, at a third of the cost."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate, cosine decay after warm-up."""
     code_dropout: float = Field(0.4, ge=0, le=1)

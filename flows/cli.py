@@ -58,12 +58,32 @@ def parser() -> argparse.ArgumentParser:
     weights = commands.add_parser("weights", help="fetch the bundled weights, checked by sha256")
     weights.set_defaults(command=_weights)
 
+    listen = commands.add_parser("listen", help="let people compare two models by ear, on a web page")
+    listen.add_argument("a", help="an evaluation report (digest or folder), or a folder of recordings")
+    listen.add_argument("b", help="the other one; equal turns or equal file names make a pair")
+    listen.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as design=abx")
+    listen.add_argument("--database", help="where answers go, as postgresql://host/name (listening.db in the home)")
+    listen.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1: this machine only)")
+    listen.add_argument("--port", type=int, default=8765, help="port to serve on (8765; 0: any free one)")
+    listen.add_argument("--results", action="store_true", help="analyse the answers instead of serving the page")
+    listen.add_argument("--home", default="var", help="folder of models and databases (var)")
+    listen.set_defaults(command=_listen)
+
     answer = commands.add_parser("answer", help="let the champion answer a recorded question")
     answer.add_argument("wav", type=Path, help="the question: wav, flac or ogg")
     answer.add_argument("--out", type=Path, default=Path("answer.wav"), help="where the answer goes (answer.wav)")
     answer.add_argument("--model", default="omnirefit-assistant", help="registered model (omnirefit-assistant)")
     answer.add_argument("--alias", default="champion", help="alias in the registry (champion)")
     answer.set_defaults(command=_answer)
+
+    for name, words in (("import", "read a released checkpoint into our format"), ("export", "write it back")):
+        exchange = commands.add_parser(name, help=words)
+        exchange.add_argument("format", choices=["mini-omni"], help="mini-omni (Mini-Omni and Mini-Omni2)")
+        exchange.add_argument("source", type=Path, metavar="DIR", help="folder to read")
+        exchange.add_argument("target", type=Path, metavar="OUT", help="folder to make")
+        exchange.set_defaults(command=_import if name == "import" else _export)
+        if name == "import":
+            exchange.add_argument("--untied", action="store_true", help="keep lm_head where the file's differs")
 
     ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
     ui.set_defaults(command=_ui)
@@ -148,6 +168,15 @@ def _weights(arguments: argparse.Namespace) -> None:
     print(f"weights in {home / 'weights'}: {', '.join(fetchable())} ({len(written)} fetched now)")
 
 
+def _listen(arguments: argparse.Namespace) -> None:
+    from flows.listening_test.command import listen
+    from tasks.home import local_folder, store_of
+
+    database = arguments.database or f"sqlite:///{local_folder(arguments.home)}/listening.db"
+    listen(store_of(arguments.home), arguments.a, arguments.b, tuple(arguments.set), database,
+           arguments.host, arguments.port, arguments.results)  # fmt: skip
+
+
 def _answer(arguments: argparse.Namespace) -> None:
     import base64
 
@@ -211,6 +240,20 @@ def _history(arguments: argparse.Namespace) -> None:
     from tasks import registry
 
     show_history(Console(), registry.standing(home, settings.registered_model, settings.alias))
+
+
+def _import(arguments: argparse.Namespace) -> None:
+    from omni_core.mini_omni.checkpoint import import_mini_omni
+
+    made = import_mini_omni(arguments.source, arguments.target, tied=False if arguments.untied else None)
+    print("\n".join([made.summary(), *(f"note: {note}" for note in made.notes)]))
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from omni_core.mini_omni.checkpoint import export_mini_omni
+
+    made = export_mini_omni(arguments.source, arguments.target)
+    print("\n".join([made.summary(), *(f"note: {note}" for note in made.notes)]))
 
 
 def _ui(arguments: argparse.Namespace) -> None:

@@ -45,7 +45,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
-    codec = fit_codec(manifest, to_fit, parts.codec, home)
+    codec = fit_codec(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
     aligner = fit_aligner(manifest, to_fit, language, home)
 
     heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
@@ -53,7 +53,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
 
     listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
-    speak = train_speak(targets, states, codec, parts.speech_head, language, settings.train.speak, home)
+    speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 
     latency = benchmark(model, manifest, settings.benchmark, home)

@@ -1,7 +1,7 @@
 """A model and the sealed test split enter, its scores leave, an utterance a row: what the verdict is made of.
 
     test turns -> model hears and answers -> judge writes down what it hears -> metrics -> per_utterance.parquet
-               -> teacher's recordings    -> judge (its own errors: the floor)            metrics.json, clips/*.ogg
+               -> teacher's recordings    -> judge (its own errors: the floor)            metrics.json, slices.parquet, clips/*.ogg
 
 The same turns, in the same order, for every model: the first by turn_id.
 """
@@ -12,30 +12,36 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from data_contracts.components import LanguageModelSettings
 from data_contracts.errors import MetricError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
-from omni_core import components, evaluation_files
+from omni_core import components, evaluation_files, evidence
 from omni_core.bundled_weights import resolve
 from omni_core.evaluation_files import Reply
-from omni_core.judge import Judge, load_judge
+from omni_core.judge import Heard, Judge, load_judge
+from omni_core.judge_pin import pinned
+from omni_core.measures import frame_power_db, snr_db
 from omni_core.metrics import AnsweredTurn, Columns, Metric
 from omni_core.progress import Progress, silent
+from omni_core.sealed_looks import log_look
 from omni_core.sealed_set import SealedTurn, digest_of, sealed_turns
+from omni_core.slices import by_slice, length_slice, noise_slice
 from omni_core.store import ArtifactStore
+
+if TYPE_CHECKING:
+    from omni_core.language_models.huggingface import CausalLanguageModel
 
 UNSCORED = float("nan")
 
 
 class Answers(Protocol):
-    """What is evaluated: omni_core.speech_to_speech.SpeechToSpeech, or anything that hears and answers."""
-
-    def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str: ...
+    """What is evaluated: omni_core.speech_to_speech.SpeechToSpeech, or anything that answers as it does."""
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Any: ...
 
@@ -58,10 +64,19 @@ def evaluate(
     from omni_core.speech_to_speech import SpeechToSpeech
 
     turns, language = sealed_turns(store, manifest, settings.max_turns)
+    look = log_look(home, reader="evaluate", model=model.digest, manifest=manifest.digest, sealed_set=digest_of(turns),
+                    turns=len(turns))  # fmt: skip
+    judge_sha256 = pinned(resolve(settings.judge, home), store.folder(model))
     judge = load_judge(resolve(settings.judge, home), settings.threads, language)
     loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
+
+    def base() -> CausalLanguageModel:
+        parts = LanguageModelSettings.model_validate(model.facts["components"]["language_model"])
+        return components.load("language_models", parts.name, parts, home)
+
     with store.scratch(EvaluationReport.kind) as folder:
-        facts = score_model(loaded, judge, turns, language, settings, folder, progress)
+        facts = score_model(loaded, judge, turns, language, settings, folder, progress, base)
+        facts |= {"judge_sha256": judge_sha256, "look": look}
         return store.commit(
             EvaluationReport,
             folder,
@@ -79,13 +94,15 @@ def score_model(
     settings: EvaluateSettings,
     folder: Path,
     progress: Progress = silent,
+    base: evidence.BaseModel | None = None,
 ) -> dict[str, Any]:
     """Ask, judge, measure; writes the report's files into `folder`, returns its facts."""
     pack = components.load("languages", language)
     metrics: list[Metric] = [components.load("metrics", name, pack, settings.threads) for name in settings.metrics]
     replies = ask(model, turns, progress)
-    answered = judge_answers(judge, turns, replies, settings.perceptual_turns, progress)
+    answered = judge_answers(judge, turns, replies, settings.perceptual_turns, progress, language)
     answered = judge_codec(judge, model, answered, settings.perceptual_turns, progress)
+    answered = evidence.gather(model, base, answered, settings.metrics, settings.perceptual_turns, progress)
     columns = score(metrics, answered, settings.perceptual_turns, progress)
     figures = [figure for metric in metrics for figure in metric.figures]
     facts: dict[str, Any] = {
@@ -94,39 +111,56 @@ def score_model(
     }  # fmt: skip
     clips = evaluation_files.clips_to_keep(columns, len(turns), settings.clips_in_report)
     evaluation_files.write(folder, turns, replies, answered, columns, clips, facts["metrics"])
+    evaluation_files.write_slices(folder, by_slice(figures, columns, dimensions(turns, language)))
     return facts
+
+
+def dimensions(turns: Sequence[SealedTurn], language: str) -> dict[str, list[str]]:
+    """Dimension -> the slice of each turn; see omni_core/slices.py."""
+    return {
+        "language": [language] * len(turns),
+        "speaker": [turn.speaker for turn in turns],
+        "topic": [turn.topic for turn in turns],
+        "length": [length_slice(len(turn.question) / turn.question_rate_hz) for turn in turns],
+        "noise": [noise_slice(snr_db(frame_power_db(turn.question, turn.question_rate_hz))) for turn in turns],
+    }
 
 
 def ask(model: Answers, turns: Sequence[SealedTurn], progress: Progress = silent) -> list[Reply]:
     """Put every question to the model. Raises MetricError for an answer with samples that are not numbers."""
     replies = []
     for number, turn in enumerate(turns):
-        heard = model.hear(turn.question, turn.question_rate_hz)
         answer = model.answer(turn.question, turn.question_rate_hz, seed=0)
         if not np.isfinite(answer.waveform).all():
             raise MetricError(
                 f"the spoken answer of turn {turn.turn_id} holds samples that are not numbers; look into the codec"
             )
-        replies.append(Reply(heard, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
+        replies.append(Reply(answer.heard_text, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
                              answer.time_to_first_audio_s, answer.total_s))  # fmt: skip
         progress(number + 1, len(turns), "questions answered")
     return replies
 
 
 def judge_answers(
-    judge: Judge, turns: Sequence[SealedTurn], replies: Sequence[Reply], teacher_turns: int, progress: Progress = silent
+    judge: Judge,
+    turns: Sequence[SealedTurn],
+    replies: Sequence[Reply],
+    teacher_turns: int,
+    progress: Progress = silent,
+    language: str = "en",
 ) -> list[AnsweredTurn]:
     """Let the judge write down every answer, and the teacher's recording of the first `teacher_turns`."""
-    heard = transcribe(judge, [(reply.waveform, reply.sample_rate_hz) for reply in replies], progress)
+    heard = listen(judge, [(reply.waveform, reply.sample_rate_hz) for reply in replies], progress)
     taught = transcribe(judge, [(turn.teacher, turn.teacher_rate_hz) for turn in turns[:teacher_turns]], progress)
     answered = [
         AnsweredTurn(
             turn_id=turn.turn_id, question_text=turn.question_text, reference_text=turn.answer_text,
             heard_text=reply.heard_text, spoken_text=reply.text, waveform=reply.waveform,
-            sample_rate_hz=reply.sample_rate_hz, transcript=transcript, teacher_waveform=turn.teacher,
-            teacher_sample_rate_hz=turn.teacher_rate_hz,
+            sample_rate_hz=reply.sample_rate_hz, transcript=said.text, teacher_waveform=turn.teacher,
+            teacher_sample_rate_hz=turn.teacher_rate_hz, language=language, heard_language=said.language,
+            time_to_first_audio_s=reply.time_to_first_audio_s, total_s=reply.total_s,
         )
-        for turn, reply, transcript in zip(turns, replies, heard, strict=True)
+        for turn, reply, said in zip(turns, replies, heard, strict=True)
     ]  # fmt: skip
     return [replace(turn, teacher_transcript=text) for turn, text in zip(answered, taught, strict=False)] + answered[
         len(taught) :
@@ -145,13 +179,18 @@ def judge_codec(
 
 
 def transcribe(judge: Judge, clips: Sequence[tuple[np.ndarray, int]], progress: Progress = silent) -> list[str]:
-    """One text a clip; equal clips are heard once."""
+    """One text a clip; see `listen`."""
+    return [heard.text for heard in listen(judge, clips, progress)]
+
+
+def listen(judge: Judge, clips: Sequence[tuple[np.ndarray, int]], progress: Progress = silent) -> list[Heard]:
+    """What the judge hears in each clip; equal clips are heard once."""
     unique = {(waveform.tobytes(), rate): (waveform, rate) for waveform, rate in clips}
-    texts: dict[tuple[bytes, int], str] = {}
+    found: dict[tuple[bytes, int], Heard] = {}
     for rate in sorted({rate for _, rate in clips}):
         keys = [key for key in unique if key[1] == rate]
-        texts |= zip(keys, judge.transcribe([unique[key][0] for key in keys], rate, progress), strict=True)
-    return [texts[waveform.tobytes(), rate] for waveform, rate in clips]
+        found |= zip(keys, judge.listen([unique[key][0] for key in keys], rate, progress), strict=True)
+    return [found[waveform.tobytes(), rate] for waveform, rate in clips]
 
 
 def score(

@@ -1,6 +1,7 @@
 """Answered turns and their scores enter, the files of an EvaluationReport leave.
 
 per_utterance.parquet   a row a turn: texts, times, one column a score (null: not asked for)
+slices.parquet          a figure of a slice a row: dimension, slice, figure, value, unit, better, count
 metrics.json            figure -> value, unit, better direction, count
 clips/0007-question.ogg, 0007-answer.ogg, 0007-teacher.ogg
 """
@@ -31,6 +32,14 @@ ROW = pa.schema([
     pa.field("clip", pa.string()),                # clips/<clip>-<question|answer|teacher>.ogg, null when not kept
 ])  # fmt: skip
 """Columns of per_utterance.parquet before those of the metrics."""
+
+
+SLICE = pa.schema([
+    *(pa.field(name, pa.string(), nullable=False) for name in ("dimension", "slice", "figure", "unit", "better")),
+    pa.field("value", pa.float64(), nullable=False),
+    pa.field("count", pa.int64(), nullable=False),
+])  # fmt: skip
+"""Columns of slices.parquet."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,11 @@ def write(
                                      ("teacher", turn.teacher, turn.teacher_rate_hz)):  # fmt: skip
             if len(waveform):
                 (folder / "clips" / f"{name}-{what}.ogg").write_bytes(encode_ogg(waveform, rate))
+
+
+def write_slices(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What omni_core.slices.by_slice returns -> slices.parquet."""
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=SLICE), folder / "slices.parquet", compression="zstd")
 
 
 def _write_table(

@@ -32,6 +32,7 @@ from data_contracts.ingest import Manifest
 from data_contracts.train import Aligner, FittedCodec
 from omni_core import components, fit, prosody
 from omni_core.alignment import align
+from omni_core.answer_codes import CODE_COLUMNS, codes_of
 from omni_core.encoders import Encoder
 from omni_core.language_models.huggingface import CausalLanguageModel
 from omni_core.mel import SAMPLE_RATE_HZ, log_mel
@@ -119,7 +120,7 @@ def speech_targets_of_shard(
     pack_ = components.load("languages", language)
     speaker = components.load("codecs", codec_settings.name, codec_settings, store.folder(codec), home)
     recogniser = fit.load_aligner(store, aligner)
-    utterances = list(rows(store, manifest, shard, ["utterance_id", "split", "text", "audio"]))
+    utterances = list(rows(store, manifest, shard, ["utterance_id", "split", "text", "audio", *CODE_COLUMNS]))
     found = []
     for batch in _batches(utterances, 64):
         texts = [speech_text(u["text"], pack_) for u in batch]
@@ -129,7 +130,8 @@ def speech_targets_of_shard(
         for u, text, waveform, spans in zip(batch, texts, waveforms, durations, strict=True):
             if spans is not None:  # fewer frames than phonemes: text and audio do not belong together
                 own = waveform if speaker.sample_rate_hz == SAMPLE_RATE_HZ else waveform_of(u, speaker.sample_rate_hz)
-                codes = speaker.encode(own[None])[0]
+                codes = codes_of(u, codec_settings.name, speaker.sample_rate_hz)
+                codes = speaker.encode(own[None])[0] if codes is None else codes
                 log_f0, energy = prosody.frame_prosody(waveform)
                 lengths = torch.tensor(spans)
                 found.append({

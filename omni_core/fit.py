@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
+from types import ModuleType
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_contracts.components import CodecSettings
-from data_contracts.errors import SourceError
+from data_contracts.errors import SettingsError, SourceError, WeightsError
 from data_contracts.ingest import Manifest
 from data_contracts.train import Aligner, FittedCodec
-from omni_core import alignment, components
+from omni_core import alignment, bundled_weights, components
 from omni_core.code_digest import code_digest
+from omni_core.codecs import Codec
 from omni_core.languages import LanguagePack
 from omni_core.mel import SAMPLE_RATE_HZ, log_mel
+from omni_core.pretrained import licence_of
 from omni_core.progress import Progress, silent
 from omni_core.speech_text import speech_text
 from omni_core.store import ArtifactStore
@@ -45,6 +49,17 @@ def _training_speech(store: ArtifactStore, manifest: Manifest, shards: list[str]
     return found
 
 
+def codec_module(settings: CodecSettings) -> ModuleType:
+    """The codec's module; raises SettingsError when it is one with public weights and the settings name none."""
+    module = importlib.import_module(f"omni_core.codecs.{settings.name}")
+    if not settings.weights and not hasattr(module, "fit"):
+        raise SettingsError(
+            f"the codec {settings.name} is not fitted to data, it has weights; set components.codec.weights to a folder "
+            f"or a hub id, as {module.PUBLIC_WEIGHTS}"
+        )
+    return module
+
+
 def fit_codec(
     store: ArtifactStore,
     manifest: Manifest,
@@ -53,19 +68,16 @@ def fit_codec(
     home: Path,
     progress: Progress = silent,
 ) -> FittedCodec:
-    """Fit the codec to the training answers of the shards and store it."""
-    import importlib
-
-    module = importlib.import_module(f"omni_core.codecs.{settings.name}")
-    waveforms, seconds = [], 0.0
-    for _, waveform in _training_speech(store, manifest, shards):
-        waveforms.append(waveform)
-        seconds += len(waveform) / SAMPLE_RATE_HZ
-        if seconds > 60 * settings.fit_minutes:
-            break
-    codec = module.fit(waveforms, settings, home, progress)
+    """The codec of these settings, stored: with its public weights as it is, else fitted to the training answers."""
+    module = codec_module(settings)
+    if settings.weights:
+        codec, licences = _with_weights(module, settings, home)
+    else:
+        codec = _fitted(module, _training_speech(store, manifest, shards), settings, home, progress)
+        licences = {"vocoder hifigan_universal": "MIT"} if settings.vocoder == "hifigan" else {}
     facts = {
-        name: getattr(codec, name) for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size")
+        name: getattr(codec, name)
+        for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size", "look_ahead_frames")
     }
     with store.scratch(FittedCodec.kind) as folder:
         codec.save(folder)
@@ -75,8 +87,33 @@ def fit_codec(
             settings=settings.model_dump(mode="json"),
             facts=facts,
             code_digest=code_digest(module.__name__),
-            licences={"vocoder hifigan_universal": "MIT"},
+            licences=licences,
         )
+
+
+def _with_weights(module: ModuleType, settings: CodecSettings, home: Path) -> tuple[Codec, dict[str, str]]:
+    """The codec that the weights make, and their licence as their card states it."""
+    where = bundled_weights.resolve(settings.weights, home)
+    folder = Path(where) if Path(where).is_dir() else where
+    if hasattr(module, "fit") and not (Path(where) / "config.json").is_file():
+        raise WeightsError(
+            f"no fitted {settings.name} in '{settings.weights}'; name the folder of one, or leave "
+            "components.codec.weights empty to fit it to the data"
+        )
+    return module.load(settings, folder, home), {f"codec {settings.weights}": licence_of(settings.weights)}
+
+
+def _fitted(
+    module: ModuleType, speech: list[tuple[str, Tensor]], settings: CodecSettings, home: Path, progress: Progress
+) -> Codec:
+    """A codec fitted to at most `fit_minutes` of the speech."""
+    waveforms, seconds = [], 0.0
+    for _, waveform in speech:
+        waveforms.append(waveform)
+        seconds += len(waveform) / SAMPLE_RATE_HZ
+        if seconds > 60 * settings.fit_minutes:
+            break
+    return module.fit(waveforms, settings, home, progress)
 
 
 def fit_aligner(

@@ -1,6 +1,6 @@
-"""Source folders enter, the Manifest leaves: validated speech in Parquet shards, and why the rest was set aside.
+"""Source folders in any format enter, the Manifest leaves: validated speech in Parquet shards, and why the rest was set aside.
 
-    metadata.csv --records suite--> plans --voice--> utterances --utterances suite, between_rows suite--> Manifest
+    sources ------records suite--> plans --voice--> utterances --utterances suite, between_rows suite--> Manifest
                          |                                                |
                          +-------------------> rejected/ <----------------+
 
@@ -21,14 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data_contracts import expectations
-from data_contracts.errors import SourceError, TooManyRejectedError
-from data_contracts.ingest import UTTERANCE, IngestSettings, Manifest, RejectedRecords
+from data_contracts.errors import SettingsError, SourceError, TooManyRejectedError
+from data_contracts.ingest import CODED_UTTERANCE, UTTERANCE, IngestSettings, Manifest, RejectedRecords, VoiceSettings
 from omni_core import ingest_tables as tables
+from omni_core.bundled_weights import resolve
 from omni_core.code_digest import code_digest
 from omni_core.ingest_tables import Outcome
 from omni_core.progress import Progress, silent
+from omni_core.records import Record
 from omni_core.shards import make_shards, work_file, write_table
-from omni_core.sources import Record, read_sources
+from omni_core.sources import read_sources
 from omni_core.store import ArtifactStore
 from omni_core.teacher import LICENCE, load_voice
 from omni_core.utterances import PlannedShard, plan_shards
@@ -47,14 +49,15 @@ def ingest(store: ArtifactStore, settings: IngestSettings, home: Path, progress:
     run goes on where it was. Raises SourceError (a source cannot be read, no voice, too few turns), SettingsError
     (unknown voice), StorageError, and TooManyRejectedError (the rejected table is kept as an artifact and named).
     """
-    records, validator = read_sources(settings.sources), Validator()
+    spoken = _with_decoder(settings.voice, home)
+    records, validator = read_sources(settings), Validator()
     voice = _voice_name(records, settings)
     failures = validator.failures(expectations.record_suite(settings), tables.record_table(records, settings))
     _stop_when_nothing_can_be_spoken(records, failures)
 
     shards, ids = plan_shards(records, set(range(len(records))) - failures.keys(), settings, voice)
     work = work_folder(home, shards, settings)
-    make_shards(shards, work, settings.voice, progress)
+    make_shards(shards, work, spoken, progress)
 
     utterances = tables.utterance_table(shards, work)
     bad = validator.failures(expectations.utterance_suite(settings.quality), utterances)
@@ -72,8 +75,22 @@ def ingest(store: ArtifactStore, settings: IngestSettings, home: Path, progress:
 
 def work_folder(home: Path, shards: Sequence[PlannedShard], settings: IngestSettings) -> Path:
     """home/work/ingest-<key>: the key is made of all that the utterances' bytes depend on, and nothing else."""
-    key = hashlib.sha256(f"{shards}{settings.voice}{code_digest('omni_core.utterances')}".encode())
+    key = hashlib.sha256()
+    for part in (*shards, settings.voice, code_digest("omni_core.utterances")):
+        key.update(repr(part).encode())  # a shard at a time: the text of them all would be as large as they are
     return Path(home) / "work" / f"ingest-{key.hexdigest()[:20]}"
+
+
+def _with_decoder(voice: VoiceSettings, home: Path) -> VoiceSettings:
+    """The settings with the folder of SNAC's weights, where codes are to be decoded."""
+    if voice.coded_answers != "decode":
+        return voice
+    if not voice.snac_weights:
+        raise SettingsError(
+            "ingest.voice.coded_answers is 'decode', which needs the weights of SNAC's 24 kHz decoder: name their "
+            "folder or hub id in ingest.voice.snac_weights, or choose 'keep' or 'speak'"
+        )
+    return voice.model_copy(update={"snac_weights": resolve(voice.snac_weights, home)})
 
 
 def _voice_name(records: Sequence[Record], settings: IngestSettings) -> str:
@@ -152,11 +169,14 @@ def _write_manifest(
 ) -> Manifest:
     with store.scratch(Manifest.kind) as folder:
         for shard in shards:
-            rows = pq.read_table(work_file(work, shard), columns=UTTERANCE.names)
-            rows = rows.filter(pc.is_in(rows["utterance_id"], pa.array(sorted(outcome.kept_ids), pa.string())))
+            rows = pq.read_table(work_file(work, shard), columns=CODED_UTTERANCE.names)
+            schema = UTTERANCE if rows["codec"].null_count == len(rows) else CODED_UTTERANCE
+            rows = rows.select(schema.names).filter(
+                pc.is_in(rows["utterance_id"], pa.array(sorted(outcome.kept_ids), pa.string()))
+            )
             if len(rows):
                 (folder / shard.name).parent.mkdir(exist_ok=True)
-                write_table(rows.cast(UTTERANCE), folder / shard.name)
+                write_table(rows.cast(schema), folder / shard.name)
         (folder / "rejected").mkdir()
         write_table(tables.rejected_table(outcome), folder / "rejected" / "rejected.parquet")
         write_table(tables.turn_table(tables.turn_rows(outcome)), folder / "turns.parquet")
@@ -166,7 +186,7 @@ def _write_manifest(
             folder,
             settings=settings.model_dump(mode="json"),
             facts=facts,
-            code_digest=code_digest("omni_core.ingest"),
+            code_digest=code_digest("omni_core.ingest", "omni_core.source_formats.*"),
             licences=_licences(outcome),
         )
 

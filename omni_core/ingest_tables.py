@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.ingest import REJECTED, SPLITS, TURN, IngestSettings
+from data_contracts.ingest import REJECTED, SPLITS, TURN, UTTERANCE, IngestSettings
+from omni_core.records import Record, text_key
 from omni_core.shards import work_file
-from omni_core.sources import Record
-from omni_core.utterances import ROW, UNKNOWN, PlannedShard, digest_of
+from omni_core.utterances import FAULTS, UNKNOWN, PlannedShard, digest_of
 from omni_core.validate import Failure
 
 if TYPE_CHECKING:
@@ -51,11 +50,6 @@ class Outcome:
         return made[made.utterance_id.isin(self.kept_ids)]
 
 
-def text_key(text: str) -> str:
-    """A text's words alone: case, punctuation and spaces do not make another question."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
-
-
 def record_table(records: Sequence[Record], settings: IngestSettings) -> pandas.DataFrame:
     """The table of `expectations.record_suite`."""
     import pandas
@@ -78,6 +72,8 @@ def record_table(records: Sequence[Record], settings: IngestSettings) -> pandas.
                 "said_characters": len(record.said.text),
                 "answer_characters": len(answer or ""),
                 "surplus_cells": record.surplus_cells,
+                "flaw": record.failure.reason if record.failure else None,
+                "flaw_rule": record.failure.rule if record.failure else None,
                 "first_line_of_id": str(first) if first != record.line else None,
                 "unvoiced": None if settings.voice.teacher else _unvoiced(record),
             }
@@ -92,10 +88,10 @@ def _unvoiced(record: Record) -> str | None:
 
 
 def utterance_table(shards: Sequence[PlannedShard], work: Path) -> pandas.DataFrame:
-    """Every made utterance without its audio: the table of `expectations.utterance_suite`."""
-    columns = [name for name in ROW.names if name != "audio"]
-    tables = [pq.read_table(work_file(work, shard), columns=columns) for shard in shards]
-    return (pa.concat_tables(tables) if tables else ROW.empty_table().select(columns)).to_pandas()
+    """Every made utterance without its audio and codes: the table of `expectations.utterance_suite`."""
+    schema = pa.schema([field for field in (*UTTERANCE, *FAULTS) if field.name != "audio"])
+    tables = [pq.read_table(work_file(work, shard), columns=schema.names) for shard in shards]
+    return (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
 
 
 def between_table(records: Sequence[Record], failures: Mapping[int, Failure]) -> pandas.DataFrame:
@@ -235,6 +231,7 @@ def facts_of(outcome: Outcome, voice: str) -> dict[str, Any]:
         "sources": sources,
         "voice": voice or None,
         "unknown_speakers": int((kept.speaker == UNKNOWN).sum()),
+        "without_sound": int(kept.snr_db.isna().sum()),
     }
 
 

@@ -24,7 +24,8 @@ on which the thinning was chosen, and in 1450 words of 200 other recorded questi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,18 @@ class Prompt:
     end: int
     never: tuple[int, ...]
     never_first: tuple[int, ...]
+    languages: Mapping[str, int] = field(default_factory=dict)
+    """BCP 47 tag -> the token that stands for it; empty for an English-only recogniser."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the judge makes of one waveform."""
+
+    text: str
+    language: str | None
+    """The likeliest language of the sound; None without samples, or when the judge knows only one."""
+    language_probability: float | None
 
 
 class Judge:
@@ -72,8 +85,14 @@ class Judge:
         return args, kwargs | {"attention_mask": self._bias}
 
     def transcribe(self, waveforms: list[np.ndarray], sample_rate_hz: int, progress: Progress = silent) -> list[str]:
-        """One text a waveform (samples,), in order; "" for one without samples. Longer than 30 s is read in pieces.
+        """One text a waveform; see `listen`."""
+        return [heard.text for heard in self.listen(waveforms, sample_rate_hz, progress)]
 
+    def listen(self, waveforms: list[np.ndarray], sample_rate_hz: int, progress: Progress = silent) -> list[Heard]:
+        """What is said in each waveform (samples,), in order, and in which language; "" and None for one without samples.
+
+        Longer than 30 s is read in pieces, and its language is their mean's. The language is what the decoder expects
+        after its start sign, before it is told the language (Radford et al. 2022, section 2.3): it costs nothing.
         Raises MetricError for a waveform with a sample that is not a number.
         """
         for index, waveform in enumerate(waveforms):
@@ -87,24 +106,33 @@ class Judge:
             for piece in _pieces(owner, resample(waveform, sample_rate_hz, SAMPLE_RATE_HZ))
         ]
         pieces.sort(key=lambda piece: len(piece.waveform))  # a batch costs what its longest costs
-        texts: list[dict[int, str]] = [{} for _ in waveforms]
+        found: list[dict[int, tuple[str, np.ndarray]]] = [{} for _ in waveforms]
         with threads(self._threads), torch.inference_mode():
             for start in range(0, len(pieces), BATCH):
                 batch = pieces[start : start + BATCH]
-                for piece, text in zip(batch, self._transcribe_batch([p.waveform for p in batch]), strict=True):
-                    texts[piece.owner][piece.order] = text
+                for piece, heard in zip(batch, self._listen_to_batch([p.waveform for p in batch]), strict=True):
+                    found[piece.owner][piece.order] = heard
                 progress(start + len(batch), len(pieces), "the judge listens")
-        return [" ".join(text for _, text in sorted(parts.items())) for parts in texts]
+        return [self._joined([parts[order] for order in sorted(parts)]) for parts in found]
 
-    def _transcribe_batch(self, waveforms: list[np.ndarray]) -> list[str]:
+    def _joined(self, parts: list[tuple[str, np.ndarray]]) -> Heard:
+        """One waveform's pieces: their texts, and the languages' probabilities (languages,)."""
+        text = " ".join(text for text, _ in parts)
+        if not parts or not self._prompt.languages:
+            return Heard(text, None, None)
+        mean = np.mean([probabilities for _, probabilities in parts], axis=0)
+        return Heard(text, list(self._prompt.languages)[int(mean.argmax())], float(mean.max()))
+
+    def _listen_to_batch(self, waveforms: list[np.ndarray]) -> list[tuple[str, np.ndarray]]:
         seconds = [len(waveform) / SAMPLE_RATE_HZ for waveform in waveforms]
         mel = self._features(waveforms, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt").input_features
         kept = kept_frames(max(seconds))
         self._bias = kept.weight.log().to(self._model.device, self._model.dtype)[None, None, None]
         states = self._encode(mel, kept.frames)
         limits = [round(TOKENS_AT_LEAST + TOKENS_A_SECOND * s) for s in seconds]
-        tokens = self._decode(states, torch.tensor(limits, device=states.device))
-        return [text.strip() for text in self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)]
+        tokens, languages = self._decode(states, torch.tensor(limits, device=states.device))
+        texts = self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)
+        return [(text.strip(), row) for text, row in zip(texts, languages.float().cpu().numpy(), strict=True)]
 
     def _encode(self, mel: Tensor, frames: Tensor) -> Tensor:
         """WhisperEncoder.forward on chosen frames; (batch, mels, 3000) -> (batch, len(frames), width)."""
@@ -117,25 +145,28 @@ class Judge:
             hidden = layer(hidden, self._bias)
         return encoder.layer_norm(hidden)
 
-    def _decode(self, states: Tensor, limits: Tensor) -> Tensor:
-        """The likeliest token, step by step, to the end sign or the clip's limit -> (batch, steps)."""
+    def _decode(self, states: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+        """The likeliest token, step by step, to the end sign or the clip's limit -> (batch, steps), (batch, languages)."""
         from transformers.modeling_outputs import BaseModelOutput
 
         prompt, cache = self._prompt, None
         said: list[Tensor] = []
+        languages = torch.zeros(len(states), 0)
         step = torch.tensor([prompt.tokens] * len(states), device=states.device)
         over = torch.zeros(len(states), dtype=torch.bool, device=states.device)
         while not over.all():
             out = self._model(
                 encoder_outputs=BaseModelOutput(states), decoder_input_ids=step, past_key_values=cache, use_cache=True
             )
+            if not said:  # the first place has seen the start sign only
+                languages = out.logits[:, 0, list(prompt.languages.values())].softmax(-1)
             logits, cache = out.logits[:, -1], out.past_key_values
             logits[:, list(prompt.never if said else prompt.never + prompt.never_first)] = -torch.inf
             token = logits.argmax(-1).masked_fill(over, prompt.end)
             said.append(token)
             over = over | (token == prompt.end) | (limits <= len(said))
             step = token[:, None]
-        return torch.stack(said, 1)
+        return torch.stack(said, 1), languages
 
 
 @dataclass(frozen=True)
@@ -208,4 +239,6 @@ def _prompt(config: Any, folder: str, language: str) -> Prompt:
     tokens.append(config.no_timestamps_token_id)
     end = config.eos_token_id if isinstance(config.eos_token_id, int) else config.eos_token_id[0]
     never_first = tuple(config.begin_suppress_tokens or ())
-    return Prompt(tuple(tokens), end, tuple(config.suppress_tokens or ()), never_first)
+    languages = {mark.strip("<|>"): token for mark, token in (getattr(config, "lang_to_id", None) or {}).items()}
+    known = languages if getattr(config, "is_multilingual", False) else {}
+    return Prompt(tuple(tokens), end, tuple(config.suppress_tokens or ()), never_first, known)

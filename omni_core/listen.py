@@ -124,6 +124,7 @@ def train_answers(
     examples = example_turns(data.turns, settings.prefix_examples, settings.seed)
     prompt = chat_format(lm.tokenizer, lm.system_prompt, examples).prefix
     prefix = prefix_of_tokens(lm.model, prompt)
+    lm.model.to(torch.bfloat16)  # frozen, so nothing is lost but the cast of every weight at every step (a third of it)
     order = torch.randperm(len(data.turns), generator=torch.Generator().manual_seed(settings.seed)).tolist()
 
     def loss_of(step: int) -> dict[str, Tensor]:
@@ -155,6 +156,7 @@ def validate(adapter: Adapter, prefix: TunedPrefix, lm: CausalLanguageModel, dat
     import rapidfuzz
 
     losses, errors, tokens = [], 0, 0
+    lm.model.float()
     for at in range(0, len(data.turns), 8):
         batch = data.turns[at : at + 8]
         losses.append(

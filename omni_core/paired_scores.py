@@ -1,50 +1,34 @@
-"""Reports of one sealed set enter; each figure's value, its gain over the other model, and their bounds leave.
+"""Scores of two models on the same turns enter; each figure's gain, its bounds, and what the data can show leave.
 
-per_utterance.parquet -> Scores     what each turn adds to each figure, above and below the line
-Scores, Scores        -> Comparison gain, bounds and p value of a figure, both models read on the same drawn turns
+gain = challenger - champion, or the other way round where lower is better: positive is always better
+a percentile's gain is a share of the champion's value: -0.05 is 5 % slower
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from data_contracts.compare import CompareSettings
-from data_contracts.errors import ArtifactError, MetricError
-from data_contracts.evaluate import EvaluationReport
-from omni_core.bootstrap import clusters_of, holm, replicate, widened, widening
-from omni_core.metrics import Figure
-from omni_core.store import ArtifactStore
+from data_contracts.errors import MetricError
+from omni_core import power
+from omni_core.bootstrap import Precision, clusters_of, holm
+from omni_core.gains import Sampled, gain_of_percentile, gain_of_ratio, percentile, value_of_ratio
+from omni_core.scores import PERCENTILES, Scores, check_turns
 
-GUARDS = {"own_speech_wer": "wer_margin", "answer_accuracy": "accuracy_margin", "distill_mos": "mos_margin"}
-"""Figure -> its margin in CompareSettings. All of them are guards and targets."""
-PAIRED_SETTINGS = ("judge", "max_turns", "perceptual_turns")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """One report, unpacked: figures by name and what each turn adds to them above and below the line."""
-
-    turn_ids: list[str]
-    speakers: np.ndarray
-    figures: dict[str, Figure]
-    sums: dict[str, tuple[np.ndarray, np.ndarray]]
-
-    def value(self, name: str) -> float:
-        """The figure over all its turns."""
-        above, below = self.sums[name]
-        return float(above.sum() / below.sum())
-
-    def count(self, name: str) -> int:
-        """Turns that the figure counts."""
-        return int((self.sums[name][1] > 0).sum())
-
-    @property
-    def clusters(self) -> int:
-        """What the bootstrap draws: speakers, or turns when there is one speaker."""
-        return int(clusters_of(self.speakers).max()) + 1
+MARGINS = {
+    "own_speech_wer": "wer_margin",
+    "answer_accuracy": "accuracy_margin",
+    "distill_mos": "mos_margin",
+    "speaker_similarity": "speaker_similarity_margin",
+    "cascade_retention": "retention_margin",
+    "time_to_first_audio_p95_ms": "time_to_first_audio_margin",
+}
+"""Figure -> its margin in CompareSettings: the guards, as far as they are measured."""
+REQUIRED = ("own_speech_wer", "answer_accuracy", "distill_mos")
+"""Without these nothing is judged."""
 
 
 @dataclass(frozen=True)
@@ -61,109 +45,116 @@ class Comparison:
     """One-sided bound: the gain is at least this, at `confidence`."""
     upper: float
     standard_error: float
-    """Of the gain, widened for few speakers."""
+    """Of the gain, corrected for few and unequal speakers."""
     p_value: float
     """Of no gain; Holm-adjusted for a target."""
     margin: float | None
     """Loss that still counts as no worse; None for a figure that is no guard."""
     n: int
     speakers: int
+    clusters: int
+    """What was drawn: the speakers, or the turns of a single speaker."""
+    degrees_of_freedom: float
+    power: float | None
+    """Chance that an equal model clears the margin on this many turns; None for a figure that is no guard."""
+    times_more: float | None
+    """How many times as many turns clear it with the planned power; None: no number does, or the figure is no guard."""
+    detectable_gain: float
+    """Smallest true gain that this many turns show with the planned power."""
+    gain_unit: str
+    """fraction (shown as points), share (of the champion's value), or the figure's own."""
 
-
-def read_scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
-    """Unpack per_utterance.parquet by the figures that the report's card describes."""
-    columns = pq.read_table(store.folder(report) / "per_utterance.parquet").to_pydict()
-    figures = {
-        name: Figure(name, f["unit"], f["better"], f["meaning"], f["numerator"], f["denominator"])
-        for name, f in report.facts["metrics"].items()
-    }  # fmt: skip
-    missing = [name for name in GUARDS if name not in figures]
-    if missing:
-        raise MetricError(
-            f"{', '.join(missing)} was not measured, and compare guards it; add its metric to evaluate.metrics"
-        )
-    numbers = {
-        name: np.array(columns[name], np.float64)
-        for f in figures.values()
-        for name in (f.numerator, f.denominator)
-        if name
-    }
-    return Scores(
-        columns["turn_id"],
-        np.array(columns["speaker"]),
-        figures,
-        {name: figure.sums(numbers) for name, figure in figures.items()},
-    )
-
-
-def check_paired(challenger: EvaluationReport, champion: EvaluationReport) -> None:
-    """Raise ArtifactError unless both were asked the same questions and heard by the same judge."""
-    if challenger.facts["sealed_set"] != champion.facts["sealed_set"]:
-        raise ArtifactError(
-            f"challenger and champion were evaluated on different sealed sets ({challenger.facts['sealed_set'][:12]} of "
-            f"{challenger.facts['turns']} turns, {champion.facts['sealed_set'][:12]} of {champion.facts['turns']}); "
-            "evaluate the champion on the manifest of this run"
-        )
-    for name in PAIRED_SETTINGS:
-        ours, theirs = challenger.settings.get(name), champion.settings.get(name)
-        if ours != theirs:
-            raise ArtifactError(
-                f"challenger and champion were evaluated with different evaluate.{name} ({ours} and "
-                f"{theirs}); evaluate the champion with the settings of this run"
-            )
+    @property
+    def precision(self) -> Precision:
+        """Of the gain."""
+        return Precision(self.standard_error, self.degrees_of_freedom)
 
 
 def compare_scores(challenger: Scores, champion: Scores, settings: CompareSettings) -> dict[str, Comparison]:
-    """Every figure that both have, paired by turn."""
-    if challenger.turn_ids != champion.turn_ids:
-        raise ArtifactError(
-            "challenger and champion do not have the same turns in the same order; evaluate the champion again"
-        )
-    names = [name for name in challenger.figures if name in champion.figures]
-    sums = {
-        f"{who} {name}": scores.sums[name] for who, scores in (("new", challenger), ("old", champion)) for name in names
-    }
-    drawn = replicate(sums, clusters_of(challenger.speakers), settings.replicates, settings.seed)
-    gains = {name: _sign(challenger.figures[name]) * (drawn[f"new {name}"] - drawn[f"old {name}"]) for name in names}
-    found = {name: _comparison(name, challenger, champion, gains[name], settings) for name in names}
-    adjusted = holm({name: found[name].p_value for name in GUARDS})
+    """Every figure that both have, paired by turn. Raises MetricError for a guard or target that one of them lacks."""
+    theirs = {*champion.figures, *champion.samples}
+    names = [name for name in (*challenger.figures, *challenger.samples) if name in theirs]
+    _check_measured(challenger, champion, names, settings)
+    check_turns(challenger, champion, [name for name in MARGINS if name in names])
+    found = {name: _comparison(name, challenger, champion, settings) for name in names}
+    adjusted = holm({name: found[name].p_value for name in settings.targets})
     return found | {name: replace(found[name], p_value=p) for name, p in adjusted.items()}
 
 
-def _sign(figure: Figure) -> int:
-    return 1 if figure.better == "higher" else -1
+def _check_measured(challenger: Scores, champion: Scores, names: list[str], settings: CompareSettings) -> None:
+    for name in MARGINS:
+        if name not in names and any(name in scores.figures for scores in (challenger, champion)):
+            raise MetricError(
+                f"{name}, which compare guards, was measured for one of challenger and champion only; "
+                "evaluate the champion with this run's evaluate.metrics"
+            )
+    missing = [name for name in settings.targets if name not in names]
+    if missing:
+        raise MetricError(
+            f"{', '.join(missing)} of compare.targets was not measured for both models; "
+            "add its metric to evaluate.metrics, or take it out of compare.targets"
+        )
 
 
-def _comparison(
-    name: str, challenger: Scores, champion: Scores, gains: np.ndarray, settings: CompareSettings
-) -> Comparison:
-    figure, clusters = challenger.figures[name], challenger.clusters
-    new, old = challenger.value(name), champion.value(name)
-    gain, confidence = _sign(figure) * (new - old), settings.confidence
-    lower, upper = _bounds(gains, gain, clusters, confidence)
-    strict = widened(gains[np.isfinite(gains)], gain, clusters, 1 - (1 - confidence) / len(GUARDS))
+def _comparison(name: str, challenger: Scores, champion: Scores, settings: CompareSettings) -> Comparison:
+    if name in PERCENTILES:
+        sampled, unit, gain_unit, better = (
+            gain_of_percentile(name, challenger, champion, settings),
+            "ms",
+            "share",
+            "lower",
+        )
+        new, old = (percentile(scores.samples[name], PERCENTILES[name][1]) for scores in (challenger, champion))
+    else:
+        sampled, figure = gain_of_ratio(name, challenger, champion, settings), challenger.figures[name]
+        unit, gain_unit, better = figure.unit, figure.unit, figure.better
+        new, old = challenger.value(name), champion.value(name)
+    known, unseen = sampled.precision, _unseen(sampled, unit, settings)
+    lower, upper = known.bounds(sampled.estimate, settings.confidence)
+    margin = getattr(settings, MARGINS[name]) if name in MARGINS else None
+    clusters = int(clusters_of(sampled.speakers).max()) + 1
+    chance, times = (None, None) if margin is None else _planned(sampled, known, margin, unseen, settings)
     return Comparison(
-        name=name, unit=figure.unit, better=figure.better, challenger=new, champion=old, gain=gain, lower=lower,
-        upper=upper, standard_error=float(np.nanstd(gains)) * widening(clusters, confidence),
-        p_value=(1 + int((strict <= 0).sum())) / (1 + len(strict)),
-        margin=getattr(settings, GUARDS[name]) if name in GUARDS else None,
-        n=challenger.count(name), speakers=len(np.unique(challenger.speakers)),
+        name=name, unit=unit, better=better, challenger=new, champion=old, gain=sampled.estimate, lower=lower - unseen,
+        upper=upper + unseen, standard_error=known.standard_error, p_value=_p_value(sampled, known, clusters),
+        margin=margin, n=len(sampled.speakers), speakers=len(np.unique(sampled.speakers)), clusters=clusters,
+        degrees_of_freedom=known.degrees_of_freedom, power=chance, times_more=times, gain_unit=gain_unit,
+        detectable_gain=power.detectable(known, settings.confidence, settings.power) if known.standard_error else unseen,
     )  # fmt: skip
 
 
-def _bounds(values: np.ndarray, estimate: float, clusters: int, confidence: float) -> tuple[float, float]:
-    """The two one-sided bounds of bootstrapped values."""
-    lower, upper = np.nanquantile(widened(values, estimate, clusters, confidence), [1 - confidence, confidence])
-    return float(lower), float(upper)
+def _unseen(sampled: Sampled, unit: str, settings: CompareSettings) -> float:
+    """What may hide where the two models agree on every turn: the rule of three, for figures that count events."""
+    return power.unseen(sampled.units, settings.confidence) if sampled.turns_agree and unit == "fraction" else 0.0
+
+
+def _planned(
+    sampled: Sampled, known: Precision, margin: float, unseen: float, settings: CompareSettings
+) -> tuple[float, float | None]:
+    """Power to clear the margin with a true gain of 0, and how many times as much data has the planned power."""
+    if known.standard_error == 0:
+        times = power.units_to_exclude(margin, settings.confidence) / sampled.units if unseen else 1.0
+        chance = float(unseen <= margin)
+    else:
+        times = power.growth(known, margin, settings.confidence, settings.power)
+        chance = power.power(known, margin, settings.confidence)
+    return chance, max(1.0, times) if math.isfinite(times) else None
+
+
+def _p_value(sampled: Sampled, known: Precision, clusters: int) -> float:
+    """Where no spread is seen, the sign test: that many speakers agree by chance in 1 of 2^speakers cases."""
+    if known.standard_error:
+        return known.p_value(sampled.estimate)
+    return 0.5**clusters if sampled.estimate > 0 else 1.0
 
 
 def intervals(scores: Scores, settings: CompareSettings) -> dict[str, tuple[float, float]]:
     """Figure -> its two one-sided bounds at `confidence`, for the report's table; a fraction's stay in its range."""
-    drawn = replicate(scores.sums, clusters_of(scores.speakers), settings.replicates, settings.seed)
     found = {}
-    for name, values in drawn.items():
-        lower, upper = _bounds(values, scores.value(name), scores.clusters, settings.confidence)
-        if scores.figures[name].unit == "fraction":
-            lower, upper = max(0.0, lower), upper if scores.figures[name].denominator else min(1.0, upper)
+    for name, figure in scores.figures.items():
+        sampled = value_of_ratio(name, scores, settings)
+        lower, upper = sampled.precision.bounds(sampled.estimate, settings.confidence)
+        if figure.unit == "fraction":
+            lower, upper = max(0.0, lower), upper if figure.denominator else min(1.0, upper)
         found[name] = (lower, upper)
     return found

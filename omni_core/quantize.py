@@ -77,7 +77,7 @@ def quantize(
             inputs={"listen": listen, "speak": speak, "codec": codec},
             settings=settings.model_dump(mode="json"),
             facts=facts,
-            licences=manifest.licences,
+            licences=manifest.licences | codec.licences,
         )
 
 

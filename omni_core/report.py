@@ -17,6 +17,7 @@ from data_contracts.errors import ArtifactError
 from data_contracts.quantize import QuantizedModel
 from omni_core import report_plots as plots
 from omni_core.audio import decode
+from omni_core.paired_scores import MARGINS
 from omni_core.report_lineage import changes, lineage, settings_rows, stage_seconds, weights_used
 from omni_core.store import ArtifactStore
 
@@ -144,17 +145,16 @@ def metric_rows(verdict: Artifact, challenger: Side, champion: Side | None) -> l
 
 def bar_of(name: str, verdict: Artifact, has_champion: bool) -> str:
     """What a figure has to reach, in words; empty for one that is only shown."""
-    margins = {"own_speech_wer": "wer_margin", "answer_accuracy": "accuracy_margin", "distill_mos": "mos_margin"}
     gates = {
         "own_speech_wer": "max_own_speech_wer",
         "answer_accuracy": "min_answer_accuracy",
         "distill_mos": "min_distill_mos",
     }
-    if name not in margins:
+    if name not in (MARGINS if has_champion else gates):
         return ""
-    unit = "MOS" if name == "distill_mos" else "fraction"
+    unit = {"distill_mos": "MOS", "speaker_similarity": "cosine"}.get(name, "fraction")
     if has_champion:
-        return f"loses at most {show(verdict.settings[margins[name]], unit).replace('%', 'points')}"
+        return f"loses at most {show(verdict.settings[MARGINS[name]], unit).replace('%', 'points')}"
     limit = gates[name]
     return f"at {'most' if limit.startswith('max') else 'least'} {show(verdict.settings['gates'][limit], unit)}"
 

@@ -16,8 +16,6 @@ from omni_core import tables
 from omni_core.audio import decode
 from omni_core.store import ArtifactStore
 
-SPLIT = "test"
-
 
 @dataclass(frozen=True)
 class SealedTurn:
@@ -36,7 +34,8 @@ class SealedTurn:
 
 def sealed_turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tuple[list[SealedTurn], str]:
     """The first test turns by turn_id with the audio of both sides, and their language."""
-    rows = sorted(tables.turns(store, manifest, SPLIT), key=lambda row: row["turn_id"])[:max_turns]
+    turns = tables.rows(store, manifest, "turns.parquet")
+    rows = sorted((row for row in turns if row["split"] == tables.SEALED), key=lambda row: row["turn_id"])[:max_turns]
     if not rows:
         raise SourceError("there is no test turn to evaluate on; mark some rows split=test in a metadata.csv")
     languages = sorted({row["language"] for row in rows})

@@ -1,77 +1,40 @@
-"""Source folders enter, Records leave: one a row of every metadata.csv, nothing judged and nothing dropped.
-
-    turns:  id, language, [split, topic], question_text, answer_text, [question_audio, answer_audio,
-            question_speaker, answer_speaker, license]
-    speech: id, language, [split], text, audio, [speaker, license]          columns in brackets may be missing
-
-Audio paths are relative to the source's folder; an empty cell means that the text is to be spoken by the teacher.
-"""
+"""Source folders enter, Records leave: each folder is read by the format that it is in (omni_core/source_formats/)."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from data_contracts.errors import SourceError
-from omni_core.store import sha256_of
+from data_contracts.base import choices
+from data_contracts.errors import SettingsError, SourceError
+from data_contracts.ingest import IngestSettings
+from omni_core import components
+from omni_core.records import Piece, Record, drawn_split
+from omni_core.source_formats import SourceFormat
 
-METADATA = "metadata.csv"
-TURN_REQUIRED = ("id", "language", "question_text", "answer_text")
-TURN_OPTIONAL = ("split", "topic", "question_audio", "answer_audio", "question_speaker", "answer_speaker", "license")
-SPEECH_REQUIRED = ("id", "language", "text", "audio")
-SPEECH_OPTIONAL = ("split", "speaker", "license")
+FAMILY = "source_formats"
+OWN = "metadata_csv"
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A text and, when it was recorded, its file: `audio` is None when it is to be synthesized.
+def read_sources(settings: IngestSettings) -> list[Record]:
+    """All records of all folders, in order. Raises SourceError for a folder that cannot be read at all.
 
-    `audio_name` is the path as the metadata writes it, the same wherever the source lies. `audio_sha256` is empty
-    when there is no file, be it that none is named or that it is missing.
+    Texts and addresses are held, sound is not: about 2 kB a record, however long its recordings are.
     """
-
-    text: str
-    audio: Path | None = None
-    audio_name: str = ""
-    audio_sha256: str = ""
-    speaker: str = ""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of a metadata file. `said` is the question of a turn or the text of plain speech; `answer` is the
-    turn's, None for plain speech. `line` counts from the header = 1; `position` counts records of the source from 0."""
-
-    source: str
-    line: int
-    position: int
-    id: str
-    language: str
-    split: str
-    topic: str
-    license: str
-    said: Piece
-    answer: Piece | None
-    surplus_cells: int = 0
-    cells: str = field(default="", repr=False)  # the row as JSON
-
-
-def read_sources(sources: Sequence[str]) -> list[Record]:
-    """All records of all folders, in order. Raises SourceError for a folder that cannot be read at all."""
-    if not sources:
+    if not settings.sources:
         raise SourceError("ingest.sources is empty; name at least one folder with a metadata.csv")
-    folders = [Path(source) for source in sources]
+    if unknown := sorted(set(settings.formats) - set(settings.sources)):
+        raise SettingsError(f"ingest.formats names '{unknown[0]}', which is not in ingest.sources; correct one of them")
+    folders = [Path(source) for source in settings.sources]
     for number, folder in enumerate(folders):
         if folder.resolve() in [earlier.resolve() for earlier in folders[:number]]:
             raise SourceError(f"source '{folder}' is listed twice; list it once")
+    formats = [format_of(Path(source), settings.formats.get(source)) for source in settings.sources]
     return [
         record
-        for name, folder in zip(source_names(folders), folders, strict=True)
-        for record in read_source(name, folder)
+        for name, folder, found in zip(source_names(folders), folders, formats, strict=True)
+        for record in _records(name, folder, found, settings)
     ]
 
 
@@ -88,81 +51,46 @@ def source_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-def read_source(name: str, folder: Path) -> list[Record]:
-    """The records of one folder. Raises SourceError naming the file, the column and the mend."""
-    path = _metadata_path(folder)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            reader.fieldnames = columns = [column.strip() for column in reader.fieldnames or ()]
-            _check_columns(path, columns)
-            rows = [(reader.line_num, row) for row in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not a CSV file in UTF-8 ({error}); save it again as CSV, UTF-8") from error
-    if not rows:
-        raise SourceError(f"{path} has a header but no record; add records or take the folder out of ingest.sources")
-    return [_record(name, folder, position, line, row) for position, (line, row) in enumerate(rows)]
+def format_of(folder: Path, name: str | None = None) -> str:
+    """The format's name: the one that the settings give, else the one that recognises the folder.
 
-
-def _metadata_path(folder: Path) -> Path:
+    Raises SourceError for a folder that is missing, empty, or in no format or two.
+    """
     if not folder.is_dir():
         raise SourceError(f"source '{folder}' is not a folder; correct ingest.sources (relative to {Path.cwd()})")
     if not any(folder.iterdir()):
         raise SourceError(
-            f"source '{folder}' is empty; put a {METADATA} and its audio there, or take it out of ingest.sources"
+            f"source '{folder}' is empty; put a metadata.csv and its audio there, or take it out of ingest.sources"
         )
-    path = folder / METADATA
-    if not path.is_file():
-        raise SourceError(f"source '{folder}' has no {METADATA}; write one, its columns are in examples/README.md")
-    return path
-
-
-def _check_columns(path: Path, columns: list[str]) -> None:
-    found = f"found: {', '.join(columns) or 'nothing'}"
-    is_turns = bool({"question_text", "answer_text"} & set(columns))
-    required = TURN_REQUIRED if is_turns else SPEECH_REQUIRED
-    missing = [column for column in required if column not in columns]
-    if missing and not is_turns and "text" in missing:
+    if name or _load(OWN).recognises(folder):
+        return name or OWN
+    found = [one for one in choices(FAMILY) if _load(one).recognises(folder)]
+    found = [one for one in found if not _load(one).is_general] or found
+    if len(found) > 1:
         raise SourceError(
-            f"{path} lacks the columns 'question_text' and 'answer_text' (turns) or 'text' (speech); {found}"
+            f"source '{folder}' looks like {' and '.join(found)}; say which in ingest.formats, as {{{folder}: {found[0]}}}"
         )
-    if missing:
-        raise SourceError(f"{path} lacks the column '{missing[0]}'; add it or rename one; {found}")
-    if len(set(columns)) < len(columns):
-        raise SourceError(f"{path} names a column twice; rename one; {found}")
-    known = required + (TURN_OPTIONAL if is_turns else SPEECH_OPTIONAL)
-    for column in set(columns) - set(known):
-        # A misspelt optional column would silently have recordings replaced by synthesized speech.
-        if meant := difflib.get_close_matches(column, set(known) - set(columns), n=1, cutoff=0.7):
-            raise SourceError(
-                f"{path} has a column '{column}', which is not read; is it '{meant[0]}'? Rename it; {found}"
-            )
+    if not found and not (folder / "metadata.csv").is_file():
+        raise SourceError(
+            f"source '{folder}' has no metadata.csv; write one, its columns are in examples/README.md, or name a folder "
+            f"in one of the other formats: {', '.join(one for one in choices(FAMILY) if one != OWN)}"
+        )
+    return found[0] if found else OWN
 
 
-def _record(source: str, folder: Path, position: int, line: int, row: dict[str | None, str]) -> Record:
-    surplus: Sequence[str] = row.pop(None, [])
-    cells = {column: value.strip() for column, value in row.items() if column is not None}
-    turn = "question_text" in cells
-    said = ("question_text", "question_audio", "question_speaker") if turn else ("text", "audio", "speaker")
-    answer = _piece(folder, cells, "answer_text", "answer_audio", "answer_speaker") if turn else None
-    return Record(
-        source,
-        line,
-        position,
-        cells["id"],
-        cells["language"],
-        cells.get("split", "") or "train",
-        cells.get("topic", ""),
-        cells.get("license", "unknown"),
-        _piece(folder, cells, *said),
-        answer,
-        len(surplus),
-        json.dumps(cells, ensure_ascii=False),
-    )
+def _load(name: str) -> SourceFormat:
+    return components.load(FAMILY, name)
 
 
-def _piece(folder: Path, cells: dict[str, str], text: str, audio: str, speaker: str) -> Piece:
-    name = cells.get(audio, "")
-    path = folder / name if name else None
-    sha256 = sha256_of(path) if path and path.is_file() else ""
-    return Piece(cells[text], path, name, sha256, cells.get(speaker, ""))
+def _records(source: str, folder: Path, name: str, settings: IngestSettings) -> Iterator[Record]:
+    count = 0
+    for record in _load(name).records(source, folder, settings.language):
+        count += 1
+        split = record.split or drawn_split(record.said.text, settings.held_out_fraction)
+        answer = record.answer
+        if answer and answer.codec and settings.voice.coded_answers == "speak":
+            answer = Piece(answer.text)
+        unchanged = split == record.split and answer is record.answer
+        yield record if unchanged else replace(record, split=split, answer=answer)
+    if not count:
+        raise SourceError(f"source '{folder}' ({name}) holds no record; add some or take it out of ingest.sources")

@@ -15,7 +15,9 @@ from omni_core.progress import Progress, silent
 from omni_core.speech_heads.talker import Conditioning, Talker
 from omni_core.training_loop import Curve, run, step_generator
 
-DURATION_WEIGHT, PROSODY_WEIGHT = 0.3, 0.1
+LATENT_WEIGHT, DURATION_WEIGHT, PROSODY_WEIGHT = 3.0, 0.3, 0.1
+NEIGHBOURS = 8
+"""A batch is drawn from so many batches' worth of answers of like length."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ def conditioning(answers: list[SpokenAnswer]) -> Conditioning:
 
     return Conditioning(
         phonemes=pad([a.phonemes for a in answers]),
+        words=pad([a.words for a in answers]),
         states=pad([a.states[a.words].float() for a in answers]),
         mask=pad([torch.ones(len(a.phonemes)) for a in answers]),
         durations=pad([a.durations for a in answers]),
@@ -58,11 +61,26 @@ def set_prosody_scale(talker: Talker, answers: list[SpokenAnswer]) -> None:
     talker.prosody_std.copy_(torch.stack([voiced.std(), energy.std()]).clamp(min=1e-3))
 
 
-def _losses(talker: Talker, batch: list[SpokenAnswer], code_dropout: float) -> dict[str, Tensor]:
+def draw(answers: list[SpokenAnswer], batch: int, generator: torch.Generator) -> list[SpokenAnswer]:
+    """A batch of like length out of answers sorted by length: padding is work for nothing (a fifth of a step)."""
+    neighbours = min(NEIGHBOURS * batch, len(answers))
+    start = int(torch.randint(len(answers) - neighbours + 1, (), generator=generator))
+    rows = torch.randint(neighbours, (batch,), generator=generator)
+    return [answers[start + int(row)] for row in rows]
+
+
+def _losses(
+    talker: Talker, batch: list[SpokenAnswer], code_dropout: float, decoded: int | None = None
+) -> dict[str, Tensor]:
     counts = torch.tensor([a.codes.shape[1] for a in batch])
     codes = pad_sequence([a.codes.T for a in batch], batch_first=True).transpose(1, 2)
-    losses = talker.losses(conditioning(batch), codes, counts, code_dropout)
-    total = losses["codes"] + DURATION_WEIGHT * losses["duration"] + PROSODY_WEIGHT * losses["prosody"]
+    losses = talker.losses(conditioning(batch), codes, counts, code_dropout, decoded)
+    total = (
+        losses["codes"]
+        + LATENT_WEIGHT * losses["latent"]
+        + DURATION_WEIGHT * losses["duration"]
+        + PROSODY_WEIGHT * losses["prosody"]
+    )
     return {"loss": total, **losses}
 
 
@@ -76,11 +94,12 @@ def train(
 ) -> None:
     """Train in place; bfloat16 multiplications, float32 weights."""
     set_prosody_scale(talker, answers)
+    answers = sorted(answers, key=lambda a: a.codes.shape[1])
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = torch.randint(len(answers), (settings.batch,), generator=step_generator(settings.seed, step))
+        batch = draw(answers, settings.batch, step_generator(settings.seed, step))
         with torch.autocast("cpu", torch.bfloat16):
-            return _losses(talker, [answers[row] for row in rows], settings.code_dropout)
+            return _losses(talker, batch, settings.code_dropout, settings.decoded)
 
     run(
         "speak",

@@ -22,6 +22,7 @@ from data_contracts.components import ComponentsSettings
 from data_contracts.errors import SourceError
 from omni_core import components
 from omni_core.audio import resample
+from omni_core.codecs._streaming import open_stream
 from omni_core.language_models.huggingface import chat_format
 from omni_core.speech_heads.talker import Conditioning
 from omni_core.speech_text import speech_text
@@ -46,8 +47,9 @@ def in_a_loop(ids: list[int]) -> bool:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, and how fast. Times are from the end of the question, in seconds."""
+    """What was heard, what came back, and how fast. Times are from the end of the question, in seconds."""
 
+    heard_text: str
     text: str
     waveform: np.ndarray
     sample_rate_hz: int
@@ -109,7 +111,11 @@ class SpeechToSpeech:
     @torch.no_grad()
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
         """The question as the adapter hears it, in words."""
-        return self.tokenizer.decode(self.adapter.hear(self.features(waveform, sample_rate_hz))).strip()
+        return self.words_heard(self.features(waveform, sample_rate_hz))
+
+    def words_heard(self, features: Tensor) -> str:
+        """Encoder features (frames, width) -> the question in words."""
+        return self.tokenizer.decode(self.adapter.hear(features)).strip()
 
     @torch.no_grad()
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
@@ -155,38 +161,34 @@ class SpeechToSpeech:
         spoken = speech_text(thought.text, self.language)
         states = thought.states[spoken.words.clamp(max=len(thought.states) - 1)]
         return self.talker.plan(
-            Conditioning(spoken.phonemes[None], states[None].float(), torch.ones(1, len(spoken.phonemes)))
+            Conditioning(
+                spoken.phonemes[None], spoken.words[None], states[None].float(), torch.ones(1, len(spoken.phonemes))
+            )
         )
 
     @torch.no_grad()
     def speak(self, thought: Thought) -> Iterator[np.ndarray]:
-        """Chunks of waveform (samples,); a chunk is decoded with look-ahead on both sides, so joints do not crack."""
+        """Chunks of waveform (samples,); put together they are the whole decoding, so joints do not crack."""
         if not thought.text:
             return
         conditions = self._conditions(thought)
-        rate, ahead = self.codec.frame_rate_hz, self.codec.look_ahead_frames
+        rate, decoding = self.codec.frame_rate_hz, open_stream(self.codec)
         codes: list[Tensor] = []
-        done, wanted = 0, max(1, round(FIRST_CHUNK_S * rate))
-        for frame in self.talker.speak(conditions):
+        wanted = self.codec.look_ahead_frames + max(1, round(FIRST_CHUNK_S * rate))
+        for number, frame in enumerate(self.talker.speak(conditions), start=1):
             codes.append(frame)
-            last = len(codes) == conditions.shape[1]
-            while len(codes) >= done + wanted + ahead or (last and done < len(codes)):
-                end = len(codes) if last and len(codes) <= done + wanted + ahead else done + wanted
-                yield self._decode(codes, done, end)
-                done, wanted = end, max(1, round(CHUNK_S * rate))
-
-    def _decode(self, codes: list[Tensor], start: int, end: int) -> np.ndarray:
-        """Waveform of frames start..end, decoded with the codec's look-ahead around them."""
-        ahead = self.codec.look_ahead_frames
-        first, past = max(0, start - ahead), min(len(codes), end + ahead)
-        waveform = self.codec.decode(torch.stack(codes[first:past], 1)[None])[0].numpy()
-        samples = len(waveform) // (past - first)
-        return waveform[(start - first) * samples : (end - first) * samples]
+            last = number == conditions.shape[1]
+            if last or len(codes) >= wanted:
+                yield decoding.push(torch.stack(codes, 1)[None], last)[0].numpy()
+                codes, wanted = [], max(1, round(CHUNK_S * rate))
 
     def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
         """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
+        return self._stream(self.features(waveform, sample_rate_hz))
+
+    def _stream(self, features: Tensor) -> Iterator[tuple[str, np.ndarray]]:
         with torch.no_grad():
-            question = self.adapter(self.features(waveform, sample_rate_hz))
+            question = self.adapter(features)
         thought = self._think(question)
         heard = False
         for chunk in self.speak(thought):
@@ -200,7 +202,10 @@ class SpeechToSpeech:
         torch.manual_seed(seed)
         started = time.perf_counter()
         first, text, chunks = 0.0, "", []
-        for text, chunk in self.stream(waveform, sample_rate_hz):  # noqa: B007 the last text is the answer's
+        features = self.features(waveform, sample_rate_hz)
+        for text, chunk in self._stream(features):  # noqa: B007 the last text is the answer's
             first = first or time.perf_counter() - started
             chunks.append(chunk)
-        return Answer(text, np.concatenate(chunks), self.sample_rate_hz, first, time.perf_counter() - started)
+        total = time.perf_counter() - started
+        heard = self.words_heard(features)  # after the clock: for the report, the answer does not need it
+        return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total)

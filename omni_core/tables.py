@@ -11,29 +11,40 @@ import torch
 from torch import Tensor
 
 from data_contracts.base import Artifact
+from data_contracts.errors import SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
+from omni_core.answer_codes import NO_SOUND
 from omni_core.audio import decode, resample
 from omni_core.store import ArtifactStore
+
+SEALED = "test"
 
 
 def rows(
     store: ArtifactStore, artifact: Artifact, name: str, columns: list[str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Rows of one table, a row group at a time."""
+    """Rows of one table, 64 at a time; columns that it lacks are left out."""
     file = pq.ParquetFile(store.folder(artifact) / name)
     for batch in file.iter_batches(batch_size=64, columns=columns):
         yield from batch.to_pylist()
 
 
 def waveform_of(row: dict[str, Any], sample_rate_hz: int) -> Tensor:
-    """The audio of an utterance row at the rate asked for: (samples,) float32."""
+    """The audio of an utterance row at the rate asked for: (samples,) float32. Raises SourceError for codes alone."""
+    if not row["audio"]:
+        raise SourceError(NO_SOUND)
     samples, rate = decode(row["audio"])
     return torch.from_numpy(resample(samples, rate, sample_rate_hz).copy())
 
 
 def turns(store: ArtifactStore, manifest: Manifest, split: str) -> list[dict[str, Any]]:
-    """Turns of one split in the manifest's order."""
+    """Turns of one split in the manifest's order. The test split is sealed: it has its own door, which is watched."""
+    if split == SEALED:
+        raise SourceError(
+            "the test split is sealed: training and tuning read train and validation; only omni_core.sealed_set opens it, "
+            "for evaluate, which logs every look"
+        )
     return [row for row in rows(store, manifest, "turns.parquet") if row["split"] == split]
 
 

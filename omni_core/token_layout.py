@@ -8,6 +8,9 @@ four frames, delays 0 1 2:
     stream 0  a0 a1 a2 a3 .  .        . is pad (id codebook_size)
     stream 1  .  b0 b1 b2 b3 .
     stream 2  .  .  c0 c1 c2 c3
+
+ParallelLayout is Mini-Omni's: the audio streams and the text stream share one vocabulary. flatten_rates and
+split_rates turn codebooks of several rates (SNAC) into streams of one rate and back.
 """
 
 from __future__ import annotations
@@ -62,3 +65,162 @@ class TokenLayout:
         """Inverse of delay: streams (batch, num_streams, steps) -> codes (batch, num_streams, steps - max_delay)."""
         frames = streams.shape[2] - self.max_delay
         return torch.stack([streams[:, k, delay : delay + frames] for k, delay in enumerate(self.delays)], 1)
+
+
+@dataclass(frozen=True)
+class ParallelLayout(TokenLayout):
+    """Mini-Omni's streams: one a code of a frame, and text beside them, all in one vocabulary of token ids.
+
+        0 ..            text_codes       text_vocabulary_size     + vocabulary_size       ...       total_size
+        | text          | text specials  | stream 0: codes, specials | stream 1: codes, specials | ...
+
+    An id within its stream (a code, or pad, end, ...) becomes a token by adding its stream's offset. Streams start
+    delayed by one step, for the text leads (Xie and Wu 2024, section 3.2). Each stream's pad is beside its end:
+
+        step      0  1  2  3  4  5
+        text      w0 w1 E  .  .  .        . is that stream's pad, E its end
+        stream 0  .  a0 a1 a2 E  .
+        stream 1  .  .  b0 b1 b2 E
+    """
+
+    text_codes: int
+    """Ids of the tokenizer, its own padding included: the first text special follows them."""
+    num_specials: int = 64
+    """Ids kept for specials after the text and after the codes of each stream; few are used."""
+
+    @property
+    def pad(self) -> int:
+        """Id, within an audio stream, of "no code here"."""
+        return self.codebook_size + 1
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Ids of one audio stream: codes and specials."""
+        return self.codebook_size + self.num_specials
+
+    @property
+    def end(self) -> int:
+        """Id, within an audio stream, of the end of its codes."""
+        return self.codebook_size
+
+    @property
+    def input(self) -> int:
+        """Id, within an audio stream, that opens a spoken question."""
+        return self.codebook_size + 2
+
+    @property
+    def answer(self) -> int:
+        """Id, within an audio stream, that asks for a spoken answer."""
+        return self.codebook_size + 3
+
+    @property
+    def split(self) -> int:
+        """Id, within an audio stream, that the released models reserve and do not use."""
+        return self.codebook_size + 4
+
+    @property
+    def image_input(self) -> int:
+        """Id, within an audio stream, that opens an image (Mini-Omni2)."""
+        return self.codebook_size + 5
+
+    @property
+    def image_end(self) -> int:
+        """Id, within an audio stream, that closes an image (Mini-Omni2)."""
+        return self.codebook_size + 6
+
+    @property
+    def text_end(self) -> int:
+        """Token that ends a text."""
+        return self.text_codes
+
+    @property
+    def text_pad(self) -> int:
+        """Token of the text stream where it has nothing to say."""
+        return self.text_codes + 1
+
+    @property
+    def text_input(self) -> int:
+        """Token of the text stream that opens a question."""
+        return self.text_codes + 2
+
+    @property
+    def text_answer(self) -> int:
+        """Token of the text stream that asks for an answer."""
+        return self.text_codes + 3
+
+    @property
+    def text_recognition(self) -> int:
+        """Token of the text stream that asks for a transcript."""
+        return self.text_codes + 4
+
+    @property
+    def text_vocabulary_size(self) -> int:
+        """Tokens of the text stream."""
+        return self.text_codes + self.num_specials
+
+    @property
+    def audio_size(self) -> int:
+        """Tokens of all audio streams."""
+        return self.num_streams * self.vocabulary_size
+
+    @property
+    def total_size(self) -> int:
+        """Tokens of all streams."""
+        return self.text_vocabulary_size + self.audio_size
+
+    @property
+    def offsets(self) -> Tensor:
+        """(num_streams, 1): what turns ids within audio streams into tokens."""
+        return self.text_vocabulary_size + self.vocabulary_size * torch.arange(self.num_streams)[:, None]
+
+    def tokens(self, ids: Tensor) -> Tensor:
+        """Ids within audio streams (..., num_streams, steps) -> tokens of the shared vocabulary."""
+        return ids + self.offsets.to(ids.device)
+
+    def ids(self, tokens: Tensor) -> Tensor:
+        """Inverse of tokens."""
+        return tokens - self.offsets.to(tokens.device)
+
+    def delay_to_end(self, codes: Tensor) -> Tensor:
+        """Like delay, and every stream ends: (batch, num_streams, frames) -> (..., frames + max_delay + 1)."""
+        return self.delay(torch.cat([codes, torch.full_like(codes[:, :, :1], self.end)], 2))
+
+
+MINI_OMNI = ParallelLayout(
+    num_streams=7, codebook_size=4096, delays=(1, 2, 3, 4, 5, 6, 7), text_codes=151_936, num_specials=64
+)
+"""Of the released checkpoints: Qwen2's padded text vocabulary, SNAC 24 kHz."""
+
+
+def rate_order(num_codebooks: int) -> list[int]:
+    """Codebook of each code of a frame, where codebook k runs at 2^k times the rate of codebook 0.
+
+    A code stands before those that refine it, depth first; three codebooks make Mini-Omni's seven streams:
+
+        codebook 0             t0
+        codebook 1      t1            t4
+        codebook 2    t2  t3        t5  t6            -> [0, 1, 2, 2, 1, 2, 2]
+    """
+    order: list[int] = []
+    for codebook in reversed(range(num_codebooks)):
+        order = [codebook, *order, *order]
+    return order
+
+
+def flatten_rates(codebooks: list[Tensor]) -> Tensor:
+    """Codebook k of (batch, frames * 2^k) codes -> codes (batch, 2^len(codebooks) - 1, frames) in rate_order."""
+    batch, frames = codebooks[0].shape
+    by_frame = [codes.reshape(batch, frames, -1) for codes in codebooks]
+    taken = [0] * len(codebooks)
+    streams = []
+    for codebook in rate_order(len(codebooks)):
+        streams.append(by_frame[codebook][:, :, taken[codebook]])
+        taken[codebook] += 1
+    return torch.stack(streams, 1)
+
+
+def split_rates(codes: Tensor) -> list[Tensor]:
+    """Inverse of flatten_rates: codes (batch, 2^n - 1, frames) -> n codebooks of (batch, frames * 2^k)."""
+    num_codebooks = (codes.shape[1] + 1).bit_length() - 1
+    order = torch.tensor(rate_order(num_codebooks), device=codes.device)
+    return [codes[:, order == codebook].transpose(1, 2).flatten(1) for codebook in range(num_codebooks)]

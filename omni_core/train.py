@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data_contracts.base import Artifact, Settings
-from data_contracts.components import EncoderSettings, LanguageModelSettings, SpeechHeadSettings
+from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings, SpeechHeadSettings
 from data_contracts.errors import SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
@@ -25,6 +25,7 @@ from omni_core import components, listen, speak, tables
 from omni_core.adapter import Adapter, AdapterConfig
 from omni_core.alignment import ALIGNER_FRAME_RATE_HZ
 from omni_core.code_digest import code_digest
+from omni_core.code_prior import project
 from omni_core.prefix import TunedPrefix
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads.talker import Talker, TalkerConfig
@@ -129,6 +130,7 @@ def train_speak(
     targets: list[FeatureShard],
     states: list[FeatureShard],
     codec: FittedCodec,
+    codec_settings: CodecSettings,
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
@@ -141,13 +143,16 @@ def train_speak(
     started = time.monotonic()
     answers = spoken_answers(store, targets, states)
     pack = components.load("languages", language)
+    speaker = components.load("codecs", codec_settings.name, codec_settings, store.folder(codec), home)
+    vectors = project(speaker.code_vectors())
     config = TalkerConfig(
         pack.num_bases, pack.num_stresses, answers["train"][0].states.shape[1], codec.facts["num_codebooks"],
-        codec.facts["codebook_size"], codec.facts["frame_rate_hz"], ALIGNER_FRAME_RATE_HZ, speech_head.width,
-        speech_head.num_layers, speech_head.num_heads,
+        codec.facts["codebook_size"], codec.facts["frame_rate_hz"], ALIGNER_FRAME_RATE_HZ,
+        vectors.shape[2], speech_head.width, speech_head.num_layers, speech_head.num_heads,
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     talker, curve = Talker(config), Curve()
+    talker.set_code_vectors(vectors)
     work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings)
     speak.train(talker, answers["train"], settings, work, curve, progress)
     if answers["validation"]:

@@ -10,33 +10,34 @@ A row depends on its own plan alone (text or file, and a seed made of its id), n
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from data_contracts.errors import SourceError
-from data_contracts.ingest import UTTERANCE, IngestSettings, VoiceSettings
-from omni_core import measures
+from data_contracts.ingest import CODED_UTTERANCE, UTTERANCE, IngestSettings, VoiceSettings
+from omni_core import answer_codes, measures
 from omni_core.audio import decode, encode_flac, resample
 from omni_core.augment import QUESTION_RATE_HZ, draw_variation, speak_varied
-from omni_core.sources import Piece, Record
+from omni_core.clips import Recording
+from omni_core.records import Piece, Record
 from omni_core.teacher import Voice, load_voice
 
 VARIED = " varied"  # marks the speaker of synthesized questions: hibari/heart varied
 UNKNOWN = "unknown"
 FAULTS = (pa.field("fault", pa.string()), pa.field("fault_sentence", pa.string()))
-ROW = pa.schema([*UTTERANCE, *FAULTS])  # of the work folder: rows without audio keep the reason
+ROW = pa.schema([*CODED_UTTERANCE, *FAULTS])  # of the work folder: rows without audio keep the reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million
 class Plan:
-    """One utterance to be made. `audio` is the recording's path, None for speech to be synthesized; `audio_name` is
-    the path as the metadata writes it."""
+    """One utterance to be made. `audio` is where the recording lies, None for speech to be synthesized; `audio_name`
+    is what the source calls it; with a `codec` it holds codes (see omni_core.records.Piece)."""
 
     utterance_id: str
     role: str
@@ -46,10 +47,11 @@ class Plan:
     text: str
     speaker: str
     license: str
-    audio: Path | None
+    audio: Recording | None
     audio_name: str
     audio_sha256: str
     seed: int
+    codec: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def plan_of(record: Record, role: str, piece: Piece, settings: IngestSettings, s
         piece.audio_name,
         piece.audio_sha256,
         int(digest_of(*seeded)[:8], 16),
+        piece.codec,
     )
 
 
@@ -140,6 +143,8 @@ def _voice(name: str) -> Voice:
 def make(plan: Plan, settings: VoiceSettings) -> dict[str, Any]:
     """The row (ROW) of one utterance; what cannot be read or spoken gets a fault and its sentence, never an error."""
     try:
+        if plan.codec and plan.audio is not None:
+            return _coded(plan, answer_codes.parse(plan.audio.read_bytes().decode()), settings)
         waveform, source_rate_hz, clipped = _record_or_speak(plan, settings)
     except (FileNotFoundError, IsADirectoryError):
         sentence = f"the {plan.role}'s file '{plan.audio_name}' does not exist; add it or correct the path"
@@ -170,6 +175,22 @@ def _record_or_speak(plan: Plan, settings: VoiceSettings) -> tuple[np.ndarray, i
     return waveform, voice.sample_rate_hz, measures.clipped_fraction(waveform)
 
 
+def _coded(plan: Plan, codes: np.ndarray, settings: VoiceSettings) -> dict[str, Any]:
+    """Codes with their sound where there is a decoder, else alone: what sound would tell is not a number then."""
+    rate_hz = answer_codes.SAMPLE_RATE_HZ
+    if settings.coded_answers == "decode":
+        waveform = answer_codes.decode(codes, settings.snac_weights)
+        row = _row(plan, waveform, rate_hz, rate_hz, measures.clipped_fraction(waveform))
+    else:
+        duration_s = answer_codes.duration_s(codes)
+        unheard = dict.fromkeys(("clipped_fraction", "silence_fraction", "snr_db"), math.nan)
+        row = _faulty(plan, None, None) | unheard | {
+            "sample_rate_hz": rate_hz, "source_sample_rate_hz": rate_hz, "duration_s": duration_s,
+            "words_per_second": measures.words_per_second(plan.text, duration_s),
+        }  # fmt: skip
+    return row | answer_codes.cells(codes)
+
+
 def _row(plan: Plan, waveform: np.ndarray, rate_hz: int, source_rate_hz: int, clipped: float) -> dict[str, Any]:
     duration_s, power_db = len(waveform) / rate_hz, measures.frame_power_db(waveform, rate_hz)
     return _described(plan) | {
@@ -186,7 +207,7 @@ def _row(plan: Plan, waveform: np.ndarray, rate_hz: int, source_rate_hz: int, cl
     }
 
 
-def _faulty(plan: Plan, fault: str, sentence: str) -> dict[str, Any]:
+def _faulty(plan: Plan, fault: str | None, sentence: str | None) -> dict[str, Any]:
     numbers = {field.name: 0 for field in UTTERANCE if field.type in (pa.int32(), pa.float32())}
     return _described(plan) | numbers | {"audio": b"", "fault": fault, "fault_sentence": sentence}
 

@@ -7,8 +7,11 @@ appendix A.1, generator V1) with the parameter names of the public checkpoints a
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +21,7 @@ from torch import Tensor, nn
 
 from data_contracts.errors import WeightsError
 from omni_core.mel import HOP, MAX_HZ, NUM_MELS, SAMPLE_RATE_HZ, WINDOW
+from omni_core.receptive_field import convolutions, look_ahead_frames
 
 LEAKY_SLOPE = 0.1
 
@@ -40,12 +44,13 @@ class ResidualBlock(nn.Module):
         return x
 
 
+def _reach(convs: Sequence[Any]) -> int:
+    """Steps that plain convolutions, one after another, see on either side."""
+    return sum(conv.padding[0] for conv in convs)
+
+
 class HifiganGenerator(nn.Module):
     """(batch, 80, frames) log-mel -> (batch, frames * 256) waveform in [-1, 1]."""
-
-    look_ahead_frames = 16
-    """A frame's samples do not depend on frames further away than this, on either side (estimated
-    from the receptive field of the first two stages; not yet held by a test)."""
 
     def __init__(self, config: dict):
         super().__init__()
@@ -61,6 +66,15 @@ class HifiganGenerator(nn.Module):
                 self.resblocks.append(ResidualBlock(channels, size, tuple(dilations)))
         self.kernels_per_stage = len(config["resblock_kernel_sizes"])
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3)
+        self.look_ahead_frames = look_ahead_frames(self._widest_path(), math.prod(rates))
+
+    def _widest_path(self) -> list[nn.Module]:
+        """The layers in order, of each stage's blocks the one that sees furthest: 14 frames on either side in V1."""
+        path: list[nn.Module] = [self.conv_pre]
+        for stage, up in enumerate(self.ups):
+            blocks = self.resblocks[stage * self.kernels_per_stage : (stage + 1) * self.kernels_per_stage]
+            path += [up, *max((convolutions(block) for block in blocks), key=_reach)]
+        return [*path, self.conv_post]
 
     def forward(self, mel: Tensor) -> Tensor:
         x = self.conv_pre(mel)
@@ -89,9 +103,10 @@ class Hifigan:
 class GriffinLim:
     """Phase by iteration (Griffin and Lim 1984); no weights, a metallic sound."""
 
-    look_ahead_frames = 16
-
     def __init__(self, iterations: int = 32):
+        overlap = WINDOW // HOP - 1
+        self.look_ahead_frames = (iterations + 1) * overlap
+        """Each iteration carries a frame's say to all frames whose windows overlap with its own."""
         self.inverse = torch.linalg.pinv(
             torchaudio.functional.melscale_fbanks(
                 WINDOW // 2 + 1, 0, MAX_HZ, NUM_MELS, SAMPLE_RATE_HZ, "slaney", "slaney"

@@ -8,7 +8,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.ingest", "omni_core.languages.en")
+@stage("omni_core.ingest", "omni_core.source_formats.*", "omni_core.languages.en")
 def ingest(settings: IngestSettings, home: str) -> Manifest:
     """Validated speech and turns; see omni_core.ingest."""
     from omni_core import ingest as core

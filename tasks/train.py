@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_contracts.components import EncoderSettings, LanguageModelSettings, SpeechHeadSettings
+from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings, SpeechHeadSettings
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
 from data_contracts.train import Checkpoint, FittedCodec, ListenSettings, SpeakSettings
@@ -29,11 +29,12 @@ def train_listen(
         )
 
 
-@stage("omni_core.speak", "omni_core.train", "omni_core.languages.*")
+@stage("omni_core.speak", "omni_core.train", "omni_core.languages.*", "omni_core.codecs.*")
 def train_speak(
     targets: list[FeatureShard],
     states: list[FeatureShard],
     codec: FittedCodec,
+    codec_settings: CodecSettings,
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
@@ -44,5 +45,14 @@ def train_speak(
 
     with shown("train speak") as progress:
         return train.train_speak(
-            store_of(home), targets, states, codec, speech_head, language, settings, local_folder(home), progress
+            store_of(home),
+            targets,
+            states,
+            codec,
+            codec_settings,
+            speech_head,
+            language,
+            settings,
+            local_folder(home),
+            progress,
         )

@@ -1,6 +1,6 @@
 """Slot lists and sentence templates enter; question/answer pairs of a closed-domain spoken assistant leave.
 
-It writes `texts/metadata.csv` (train and validation) and `heldout.csv` (test). A public dialogue set would carry a
+It writes `texts/metadata.csv` (train and validation) and `heldout.csv` (test); make_practice.py writes the practice speech. A public dialogue set would carry a
 foreign licence and open answers; here each question has exactly one right answer, so a listener, or a judge that
 only transcribes, can tell whether a speech model understood.
 
@@ -33,7 +33,6 @@ COLUMNS = names(
     "id,language,split,topic,question_text,answer_text,question_audio,answer_audio,"
     "question_speaker,answer_speaker,license"
 )
-PRACTICE_COLUMNS = ["id", "language", "split", "text", "audio", "speaker", "license"]
 SEED = 20240917
 TEST_PER_TOPIC = 30
 VALIDATION_PER_TOPIC = 20
@@ -339,21 +338,6 @@ def pairs(seed: int = SEED) -> list[dict[str, str]]:
     return rows
 
 
-def practice(rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Every second training question as plain speech: what the assistant's voice reads aloud for practice."""
-    train = [row for row in rows if row["split"] == "train"][::2]
-    return [
-        {
-            "id": f"say-{row['id']}",
-            "language": "en",
-            "split": "train",
-            "text": row["question_text"],
-            "license": "Apache-2.0",
-        }
-        for row in train
-    ]
-
-
 def write(path: Path, rows: list[dict[str, str]], columns: Sequence[str] = COLUMNS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="ascii") as file:
@@ -369,7 +353,6 @@ def main() -> None:
     settings = parser.parse_args()
     rows = pairs(settings.seed)
     write(settings.out / "texts" / "metadata.csv", [row for row in rows if row["split"] != "test"])
-    write(settings.out / "practice" / "metadata.csv", practice(rows), PRACTICE_COLUMNS)
     write(settings.out / "heldout.csv", [row for row in rows if row["split"] == "test"])
 
 

@@ -84,6 +84,10 @@ class MelRvq:
         patches = points @ self.basis.T + self.mean
         return patches.reshape(len(codes), -1, NUM_MELS).transpose(1, 2)
 
+    def code_vectors(self) -> Tensor:
+        """(num_codebooks, codebook_size, width): a frame's latent is the sum of the vectors of its codes."""
+        return self.codebooks
+
     def save(self, folder: Path) -> None:
         """Writes config.json and codec.safetensors."""
         tensors = {"mean": self.mean, "basis": self.basis.contiguous(), "codebooks": self.codebooks}

@@ -18,6 +18,16 @@ BASES = (
 STRESSES = ("", "ˈ", "ˌ")
 PAUSE_OF = {"—": ",", "–": ",", "…": ".", "(": ",", ")": ",", '"': "", "“": "", "”": "", "’": "", "'": ""}
 
+FUNCTION_WORDS = frozenset([
+    "a", "an", "the", "is", "are", "was", "were", "be", "been", "am", "do", "does", "did", "has", "have", "had", "will",
+    "would", "can", "could", "shall", "should", "may", "might", "of", "to", "in", "for", "at", "by", "with", "from", "it",
+    "its", "that", "this", "these", "those", "there", "here", "i", "you", "he", "she", "they", "we", "me", "my", "your",
+    "his", "her", "their", "our", "us", "them", "now", "then", "so", "and", "or", "as", "please", "ok", "okay", "yes",
+    "sure", "well", "just", "also", "which", "what",
+])  # fmt: skip
+"""Words that two right answers may differ in; on, off, up and down are none of them, they are what a lamp is told."""
+NEGATIONS = frozenset(["no", "not", "never", "none", "nothing", "nobody", "neither", "nor", "cannot", "without"])
+
 
 @lru_cache(maxsize=1)
 def _g2p():
@@ -53,6 +63,8 @@ class English:
     error_unit = "word"
     num_bases = len(BASES)
     num_stresses = len(STRESSES)
+    function_words = FUNCTION_WORDS
+    negations = NEGATIONS
 
     @cached_property
     def phoneme_set(self) -> tuple[str, ...]:

@@ -13,13 +13,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from data_contracts.errors import MetricError
 
+if TYPE_CHECKING:
+    from omni_core.spoken_pairs import SpokenPair
+
 Columns = dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class TextProbe:
+    """One general question put to the served text path and to the base model; see omni_core/text_probes.py."""
+
+    question: str
+    tokens: int
+    """Tokens of the right answer, the end sign with them."""
+    served_nats: float
+    """-log probability of the right answer behind the served model's tuned prefix."""
+    base_nats: float
+    """The same by the base model, shown examples of the form."""
+    served_right: bool
+    """The word that answers is the likeliest at its place."""
+    base_right: bool
 
 
 @dataclass(frozen=True)
@@ -45,6 +65,27 @@ class AnsweredTurn:
     """The judge on the teacher's recording; None where it was not asked."""
     codec_transcript: str | None = None
     """The judge on the teacher's recording after the codec has encoded and decoded it; None where it was not asked."""
+    language: str = "en"
+    """BCP 47 tag that the answer should be in."""
+    heard_language: str | None = None
+    """The language that a multilingual judge hears in `waveform`; None where it was not asked."""
+    text_in_answer: str | None = None
+    """What the same model writes when it reads the question instead of hearing it; None where it was not asked."""
+    time_to_first_audio_s: float | None = None
+    total_s: float | None = None
+    """From the end of the question to the end of computing."""
+    text_probe: TextProbe | None = None
+    """A general question, the turn's number in the list; None where it was not asked."""
+
+    @cached_property
+    def beside_teacher(self) -> SpokenPair | None:
+        """Answer and teacher's recording on one clock, computed once; None when either holds no speech.
+
+        Only to be read where both say the same words (omni_core.spoken_pairs.same_words).
+        """
+        from omni_core.spoken_pairs import side_by_side
+
+        return side_by_side(self.waveform, self.sample_rate_hz, self.teacher_waveform, self.teacher_sample_rate_hz)
 
 
 @dataclass(frozen=True)
@@ -64,7 +105,8 @@ class Figure:
         above, below = self.sums(table)
         if not below.sum() > 0:
             raise MetricError(
-                f"{self.name} cannot be computed: no turn has {self.denominator or self.numerator}; evaluate more turns"
+                f"{self.name} cannot be computed: no turn has {self.denominator or self.numerator}; "
+                "evaluate more turns, or leave its metric out of evaluate.metrics"
             )
         return float(above.sum() / below.sum())
 

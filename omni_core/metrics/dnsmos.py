@@ -5,8 +5,7 @@ Suppressors"; sig_bak_ovr.onnx inside the package speechmos 0.0.1.1 (MIT), with 
 noisy recordings: it tells background noise from damage of the voice. On clean synthetic speech it is nearly blind
 (most codecs score as the original): do not read it there, read distill_mos.
 
-Not in the default settings: 0.4 s of one core a clip, and speechmos pulls librosa and numba. Its network needs neither:
-`pip install --no-deps speechmos` and add "dnsmos" to evaluate.metrics.
+Not in the default settings: 0.4 s of one core a clip. Only the file is read: speechmos' code would need librosa and numba.
 """
 
 from __future__ import annotations

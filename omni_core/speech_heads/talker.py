@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from omni_core.code_prior import CodePrior, latent_loss
 from omni_core.token_layout import TokenLayout
 
 STATE_BOTTLENECK = 8
@@ -41,6 +42,7 @@ class TalkerConfig:
     codebook_size: int
     frame_rate_hz: float
     duration_rate_hz: float
+    latent_width: int
     width: int = 256
     num_layers: int = 4
     num_heads: int = 4
@@ -51,6 +53,7 @@ class Conditioning:
     """What is known of a batch of answers before any code: all (batch, phonemes) but states (batch, phonemes, width)."""
 
     phonemes: Tensor
+    words: Tensor
     states: Tensor
     mask: Tensor
     durations: Tensor | None = None
@@ -97,6 +100,7 @@ class Talker(nn.Module):
         width = config.width
         self.base = nn.Embedding(config.num_bases, width)
         self.stress = nn.Embedding(config.num_stresses, width)
+        self.word_start = nn.Embedding(2, width)
         self.state = nn.Sequential(
             nn.LayerNorm(config.state_width),
             nn.Linear(config.state_width, STATE_BOTTLENECK),
@@ -106,6 +110,10 @@ class Talker(nn.Module):
         self.variance = VariancePredictor(width, 4)  # log duration, voicing, log f0, energy
         self.prosody = nn.Linear(3, width)
         self.condition = nn.Linear(SUBFRAMES * (width + 1), width)
+        self.smooth = nn.ModuleList(ConvBlock(width) for _ in range(2))
+        self.latent = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, config.latent_width))
+        self.correction = nn.Linear(width, config.latent_width, bias=False)
+        self.prior = CodePrior(config.num_streams, config.codebook_size, config.latent_width)
         self.codes = nn.Embedding(config.num_streams * self.layout.vocabulary_size, width)
         self.decoder = LlamaModel(LlamaConfig(
             vocab_size=1, hidden_size=width, intermediate_size=3 * width, num_hidden_layers=config.num_layers,
@@ -117,12 +125,25 @@ class Talker(nn.Module):
         self.prosody_std: Tensor
         self.register_buffer("prosody_mean", torch.zeros(2))
         self.register_buffer("prosody_std", torch.ones(2))
+        nn.init.zeros_(self.latent[1].weight)
+        nn.init.zeros_(self.correction.weight)
         nn.init.normal_(self.codes.weight, std=0.3 / math.sqrt(config.num_streams))
+
+    def set_code_vectors(self, vectors: Tensor) -> None:
+        """The codec's code vectors, projected: for the prior, and as first embeddings, so that like codes start alike."""
+        self.prior.set_vectors(vectors)
+        unit = self.prior.vectors / self.prior.vectors.square().sum(2).mean(1).sqrt()[:, None, None].clamp(min=1e-6)
+        for stream, book in enumerate(unit):
+            mix = torch.randn(book.shape[1], self.config.width) / math.sqrt(self.config.num_streams) * 0.3
+            start = stream * self.layout.vocabulary_size
+            with torch.no_grad():
+                self.codes.weight[start : start + len(book)] = book @ mix
 
     def encode(self, c: Conditioning) -> Tensor:
         """Phonemes and states -> (batch, phonemes, width)."""
         x = self.base(c.phonemes % self.config.num_bases) + self.stress(c.phonemes // self.config.num_bases)
-        x = x + self.state(c.states) * self._heeded(c.states)
+        starts = F.pad(c.words[:, 1:] != c.words[:, :-1], (1, 0))
+        x = x + self.word_start(starts.long()) + self.state(c.states) * self._heeded(c.states)
         for block in self.encoder:
             x = block(x, c.mask)
         return x
@@ -154,7 +175,11 @@ class Talker(nn.Module):
         place = ((moments - starts) / lengths).clamp(0, 1)
         spread = phonemes.gather(1, owner[..., None].expand(-1, -1, phonemes.shape[2]))
         spread = torch.cat([spread, place[..., None]], -1)
-        return self.condition(spread.reshape(len(ends), frames, -1))
+        x = self.condition(spread.reshape(len(ends), frames, -1))
+        inside = (torch.arange(frames) / self.config.frame_rate_hz < ends[:, -1:]).float()
+        for block in self.smooth:
+            x = block(x, inside)
+        return x
 
     def step_inputs(self, conditions: Tensor, streams: Tensor) -> Tensor:
         """Conditions of a step's newest frame plus the embeddings of the previous step's codes."""
@@ -164,27 +189,59 @@ class Talker(nn.Module):
         return padded + self.codes(previous + offsets).sum(1)
 
     def losses(
-        self, c: Conditioning, codes: Tensor, frame_counts: Tensor, code_dropout: float = 0.0
+        self,
+        c: Conditioning,
+        codes: Tensor,
+        frame_counts: Tensor,
+        code_dropout: float = 0.0,
+        decoded: int | None = None,
     ) -> dict[str, Tensor]:
-        """Teacher forcing: codes (batch, num_streams, frames) -> cross-entropy of codes and the variance losses."""
+        """Teacher forcing: codes (batch, num_streams, frames) -> cross-entropy of codes, the latent's and the variance losses.
+
+        Only the first `decoded` rows go through the decoder (all by default), which costs twice the rest.
+        """
         assert c.durations is not None, "durations are known in training"
         encoded = self.encode(c)
         prosody = self.normalised_prosody(c)
         frames = codes.shape[2]
         conditions = self.frame_conditions(encoded, prosody, c.durations)
         conditions = F.pad(conditions, (0, 0, 0, max(0, frames - conditions.shape[1])))[:, :frames]
-        streams = self.layout.delay(codes)
-        seen = streams
-        if code_dropout:
-            noise = torch.randint_like(streams, self.config.codebook_size)
-            drop = (torch.rand(streams.shape) < code_dropout) & (streams != self.layout.pad)
-            seen = torch.where(drop, noise, streams)
+        guess, latent = self.latent(conditions), self.prior.of_codes(codes).sum(1)
+        real = torch.arange(frames) < frame_counts[:, None]
+        seen = self._with_noise(self.layout.delay(codes[:decoded]), code_dropout)
+        logits = self.logits(conditions[:decoded], guess[:decoded], codes[:decoded], seen)
+        targets = torch.where(real[:decoded, None], codes[:decoded], self.layout.pad)
+        code_loss = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=self.layout.pad)
+        losses = {"codes": code_loss, "latent": latent_loss(guess, latent, real.float())}
+        return losses | self._variance_losses(encoded, prosody, c)
+
+    def _with_noise(self, streams: Tensor, share: float) -> Tensor:
+        """Replace a share of the codes by others, so that the decoder trusts its condition more than what it said."""
+        noise = torch.randint_like(streams, self.config.codebook_size)
+        drop = (torch.rand(streams.shape) < share) & (streams != self.layout.pad)
+        return torch.where(drop, noise, streams)
+
+    def logits(self, conditions: Tensor, guess: Tensor, codes: Tensor, seen: Tensor) -> Tensor:
+        """Teacher forcing: conditions (batch, frames, width), guesses of the latent, codes and the streams that the decoder
+        sees -> (batch, streams, frames, codes), each code given those before it."""
+        frames, vectors = codes.shape[2], self.prior.of_codes(codes)
         hidden = self.decoder(inputs_embeds=self.step_inputs(conditions, seen)).last_hidden_state
-        logits = self.heads(hidden).unflatten(-1, (self.config.num_streams, -1)).transpose(1, 2)
-        real = (torch.arange(frames) < frame_counts[:, None])[:, None].expand(-1, self.config.num_streams, -1)
-        targets = self.layout.delay(torch.where(real, codes, self.layout.pad))
-        code_loss = F.cross_entropy(logits.flatten(0, 2), targets.flatten(), ignore_index=self.layout.pad)
-        return {"codes": code_loss, **self._variance_losses(encoded, prosody, c)}
+        by_frame = torch.stack([hidden[:, d : d + frames] for d in self.layout.delays], 1)  # of the step that says it
+        said = vectors.cumsum(1) - vectors
+        return self.code_logits(by_frame, guess[:, None] + self.correction(by_frame) - said)
+
+    def code_logits(self, hidden: Tensor, rest: Tensor) -> Tensor:
+        """Free logits plus the prior's, (batch, streams, n, codes).
+
+        hidden (batch, streams, n, width) is of the step that says the stream, rest (batch, streams, n, latent width)
+        what is left to say. One product a stream: both weights side by side.
+        """
+        batch, streams, n, _ = hidden.shape
+        sharpness = self.prior.sharpness_of_streams()
+        x = torch.cat([hidden, rest * sharpness[:, None, None]], -1).transpose(0, 1).flatten(1, 2)
+        weight = torch.cat([self.heads.weight.unflatten(0, (streams, -1)), self.prior.vectors], 2)
+        bias = self.heads.bias.unflatten(0, (streams, -1)) - self.prior.half_norms * sharpness[:, None]
+        return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2)).unflatten(1, (batch, n)).transpose(0, 1)
 
     def _variance_losses(self, encoded: Tensor, prosody: Tensor, c: Conditioning) -> dict[str, Tensor]:
         assert c.durations is not None, "durations are known in training"
@@ -216,15 +273,23 @@ class Talker(nn.Module):
         offsets = torch.arange(self.config.num_streams) * layout.vocabulary_size
         delays = torch.tensor(layout.delays)
         cache = DynamicCache()
+        guess = self.latent(conditions)[0]
+        said = torch.zeros_like(guess)
+        every = torch.arange(self.config.num_streams)
         previous = torch.full((1, self.config.num_streams), layout.pad)
         for step in range(layout.steps(frames)):
             x = self.codes(previous + offsets).sum(1, keepdim=True)
             if step < frames:
                 x = x + conditions[:, step : step + 1]
             hidden = self.decoder(inputs_embeds=x, past_key_values=cache, use_cache=True).last_hidden_state
-            chosen = pick(self.heads(hidden[:, 0]).unflatten(-1, (self.config.num_streams, -1)))
             frame_of = step - delays
-            previous = torch.where((frame_of >= 0) & (frame_of < frames), chosen, layout.pad)
+            inside = (frame_of >= 0) & (frame_of < frames)
+            at = frame_of.clamp(0, frames - 1)
+            rest = guess[at] - said[at] + self.correction(hidden[0])
+            logits = self.code_logits(hidden[:, None].expand(-1, self.config.num_streams, -1, -1), rest[None, :, None])
+            chosen = pick(logits[0, :, 0])
+            said.index_add_(0, at, self.prior.vectors[every, chosen] * inside[:, None])
+            previous = torch.where(inside, chosen, layout.pad)[None]
             streams[:, :, step] = previous
             if step >= layout.max_delay:
                 yield torch.stack([streams[0, k, step - layout.max_delay + d] for k, d in enumerate(layout.delays)])

@@ -26,7 +26,7 @@ PAIRS = (
     ("Turn off the bedroom lights.", "The bedroom lights are now off.", "lights"),
     ("It is raining in Oslo. What should I take?", "Take an umbrella in Oslo.", "weather"),
 )
-Answer = namedtuple("Answer", "text waveform sample_rate_hz time_to_first_audio_s total_s")
+Answer = namedtuple("Answer", "heard_text text waveform sample_rate_hz time_to_first_audio_s total_s")
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,12 @@ def voice():
     from omni_core.teacher import load_voice
 
     return load_voice("hibari")
+
+
+@pytest.fixture(scope="session")
+def speech(voice) -> np.ndarray:
+    """Two seconds of the teacher voice at 24 kHz."""
+    return voice.speak("The light in the kitchen is on now.", seed=1)
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +108,11 @@ class Parrot:
         return self._question[waveform.tobytes()]
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Answer:
-        return Answer(*self._answer[self.hear(waveform, sample_rate_hz)], 24_000, 0.2, 0.5)
+        heard = self.hear(waveform, sample_rate_hz)
+        return Answer(heard, *self._answer[heard], 24_000, 0.2, 0.5)
+
+    def answer_text(self, question: str) -> str:
+        return {question: answer for question, answer, _ in PAIRS}[question]
 
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
         return waveform, sample_rate_hz
@@ -138,6 +148,7 @@ def make_report(store):
         table = {
             "turn_id": [f"turn-{i:03d}" for i in range(turns)],
             "speaker": list(speaker) if speaker is not None else [f"voice-{i % 5}" for i in range(turns)],
+            "time_to_first_audio_ms": [400.0 + i for i in range(turns)],
             **columns,
         }
         with store.scratch(EvaluationReport.kind) as folder:

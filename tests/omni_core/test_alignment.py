@@ -1,4 +1,4 @@
-"""Forced alignment against its definition, and the flat start."""
+"""Forced alignment against its definition, and a recogniser that finds borders by itself."""
 
 import itertools
 
@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omni_core.alignment import PhonemeRecogniser, align, durations_of_path, fit, flat_start, forced_align
+from omni_core.alignment import STRIDE, PhonemeRecogniser, align, durations_of_path, fit, forced_align
+from omni_core.flat_start import even_durations
 
 
 def best_path_by_trying_all(log_probs, targets):
@@ -55,13 +56,6 @@ def test_durations_put_the_border_halfway_and_sum_to_the_frames():
     assert sum(durations_of_path([0, 1, 2, 3, 4, 4], 2)) == 6
 
 
-def test_flat_start_gives_the_silences_to_the_ends():
-    mel = torch.full((80, 40), -11.0)
-    mel[:, 10:30] = -1.0
-    durations = flat_start(mel, 6)
-    assert sum(durations) == 20 and durations[0] == 5 and durations[-1] == 5
-
-
 def test_fitting_finds_where_made_up_sounds_change():
     """Three 'phonemes' are three spectra; the recogniser must find borders that it was never told."""
     generator = torch.Generator().manual_seed(0)
@@ -86,7 +80,7 @@ def test_fitting_finds_where_made_up_sounds_change():
         return torch.cat([(a - b).abs().float() for a, b in zip(borders, right, strict=True)]).mean()
 
     assert mean_border_error(found) < 0.5  # frames of 23 ms
-    assert mean_border_error(found) < mean_border_error([flat_start(m, 5) for m in mels]) / 2
+    assert mean_border_error(found) < mean_border_error([even_durations(m, 5, STRIDE) for m in mels]) / 2
 
 
 def test_too_few_frames_for_the_phonemes_is_said_not_guessed():

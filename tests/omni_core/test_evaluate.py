@@ -9,6 +9,7 @@ import pytest
 from data_contracts.errors import MetricError, SourceError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
+from omni_core import tables
 from omni_core.audio import decode
 from omni_core.evaluate import checked, score_model
 from omni_core.metrics.truncation import Truncation
@@ -33,6 +34,12 @@ def test_the_sealed_set_is_the_first_turns_by_id_with_both_sides_audio(store, ma
     assert turns[0].question_text == pairs[5][0] and turns[0].speaker == "voice-1"
     assert len(turns[0].question) > 24_000 < len(turns[0].teacher)
     assert digest_of(turns) == digest_of(sealed_turns(store, manifest, 5)[0]) != digest_of(turns[:4])
+
+
+def test_no_one_else_can_open_the_test_split(store, manifest):
+    assert tables.turns(store, manifest, "train") == []
+    with pytest.raises(SourceError, match=r"the test split is sealed.*logs every look"):
+        tables.turns(store, manifest, "test")
 
 
 def test_a_perfect_model_has_no_errors_but_the_judges(run, parrot, tmp_path):
@@ -91,6 +98,21 @@ def test_a_score_that_is_no_number_names_metric_and_turn(monkeypatch, parrot, st
     monkeypatch.setattr(Truncation, "score", lambda self, turns: {"silent": [float("inf")]})
     with pytest.raises(MetricError, match="silent of turn turn-7 is inf"):
         checked(Truncation(), [Turn()])
+
+
+def test_every_cheap_metric_joins_in_one_table_and_slices_add_up(run, parrot, tmp_path):
+    names = ("answer_accuracy", "cascade_retention", "character_error_rate", "duration_ratio", "latency", "log_f0",
+             "mel_cepstral_distortion", "semantic_accuracy", "silence", "truncation", "voicing_error", "word_error_rate")  # fmt: skip
+    facts, rows = run(parrot(), SETTINGS.model_copy(update={"metrics": names}))
+    metrics = facts["metrics"]
+    assert metrics["cascade_retention"]["value"] == 1 and metrics["cascade_retention"]["count"] == 2
+    assert metrics["mel_cepstral_distortion"]["value"] == 0 and metrics["comparable_answers"]["value"] == 1
+    assert metrics["mean_first_audio_ms"]["value"] == pytest.approx(200)
+    assert {"correct", "same_content", "mcd_db", "first_audio_ms", "time_to_first_audio_ms"} <= set(rows[0])
+    slices = pq.read_table(tmp_path / "slices.parquet").to_pylist()
+    assert {row["dimension"] for row in slices} == {"language", "speaker", "topic", "length", "noise"}
+    for dimension in ("language", "speaker", "topic", "length", "noise"):
+        assert sum(r["count"] for r in slices if (r["dimension"], r["figure"]) == (dimension, "own_speech_wer")) == 5
 
 
 def test_no_test_turn_is_refused(store):

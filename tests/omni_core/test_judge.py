@@ -37,6 +37,8 @@ def test_a_multilingual_judge_is_told_the_language(weights, clips, words):
     base = load_judge(str(weights / "whisper_base"), language="en")
     texts, waveforms = [text for text, _ in clips], [waveform for _, waveform in clips]
     assert errors(words, texts, base.transcribe(waveforms, 24_000)) <= 0.06 * sum(len(words(text)) for text in texts)
+    heard = base.listen([*waveforms[:3], np.zeros(0, np.float32)], 24_000)
+    assert [h.language for h in heard] == ["en"] * 3 + [None] and all(h.language_probability > 0.9 for h in heard[:3])
     with pytest.raises(WeightsError, match="does not know the language 'xx'"):
         load_judge(str(weights / "whisper_base"), language="xx")
 
@@ -63,6 +65,26 @@ def test_nothing_to_hear_is_an_empty_text_and_noise_ends(judge):
     noise = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
     empty, noisy = judge.transcribe([np.zeros(0, np.float32), noise], 24_000)
     assert empty == "" and len(noisy.split()) <= 24
+
+
+def test_an_english_only_judge_hears_no_language(judge, clips):
+    (heard,) = judge.listen([clips[0][1]], 24_000)
+    assert heard.text and heard.language is None and heard.language_probability is None
+
+
+def test_the_language_that_the_judge_hears_is_the_one_that_transformers_finds(weights, clips):
+    import torch
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    folder = weights / "whisper_base"
+    model = WhisperForConditionalGeneration.from_pretrained(folder)
+    mel = WhisperFeatureExtractor.from_pretrained(folder)(
+        [resample(clips[0][1], 24_000, 16_000)], sampling_rate=16_000, return_tensors="pt"
+    ).input_features
+    with torch.inference_mode():
+        token = int(model.detect_language(input_features=mel)[0])
+    (heard,) = load_judge(str(folder), language="de").listen([clips[0][1]], 24_000)  # told another, it still hears it
+    assert model.generation_config.lang_to_id[f"<|{heard.language}|>"] == token
 
 
 def test_samples_that_are_no_numbers_are_refused(judge):

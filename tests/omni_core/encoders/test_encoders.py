@@ -5,8 +5,9 @@ import torch
 
 from data_contracts.base import choices
 from data_contracts.components import EncoderSettings
-from data_contracts.errors import WeightsError
+from data_contracts.errors import ComponentError, WeightsError
 from omni_core import components
+from tests.omni_core.codecs.tiny_codecs import write_mimi
 
 
 def whisper_folder(folder):
@@ -21,15 +22,41 @@ def whisper_folder(folder):
     return str(folder)
 
 
-WEIGHTS = {"whisper": whisper_folder, "log_mel": lambda folder: ""}
+def wav2vec2_folder(folder, kind="Wav2Vec2", normalise="group", **changes):
+    """Both shapes of the public models: base (norm over time) and large (norm over channels)."""
+    import transformers
+
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64, conv_dim=[8] * 7,
+        num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=4, feat_extract_norm=normalise,
+        do_stable_layer_norm=normalise == "layer", **changes)  # fmt: skip
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=kind != "WavLM").save_pretrained(folder)
+    return str(folder)
 
 
-@pytest.fixture(scope="module", params=choices("encoders"))
+WEIGHTS = {
+    "whisper": ("whisper", whisper_folder),
+    "log_mel": ("log_mel", lambda folder: ""),
+    "wav2vec2": ("wav2vec2", wav2vec2_folder),
+    "wav2vec2 large": ("wav2vec2", lambda folder: wav2vec2_folder(folder, normalise="layer")),
+    "hubert": ("wav2vec2", lambda folder: wav2vec2_folder(folder, "Hubert")),
+    "wavlm": ("wav2vec2", lambda folder: wav2vec2_folder(folder, "WavLM")),
+    "mimi": ("mimi", write_mimi),
+}
+"""Variant -> (member of omni_core/encoders, function that writes its folder)."""
+
+
+@pytest.fixture(scope="module", params=sorted(WEIGHTS))
 def encoder(request, tmp_path_factory):
-    assert request.param in WEIGHTS, f"add weights for the new encoder {request.param} to this contract test"
     folder = tmp_path_factory.mktemp("encoder")
-    settings = EncoderSettings(name=request.param, weights=WEIGHTS[request.param](folder))
-    return components.load("encoders", request.param, settings, folder)
+    name, write = WEIGHTS[request.param]
+    return components.load("encoders", name, EncoderSettings(name=name, weights=write(folder)), folder)
+
+
+def test_every_encoder_stands_in_this_contract():
+    assert {name for name, _ in WEIGHTS.values()} == set(choices("encoders")), "add the new encoder's small weights"
 
 
 def test_frames_come_at_the_stated_rate_and_width(encoder):
@@ -58,3 +85,52 @@ def test_thirty_seconds_give_what_transformers_own_forward_gives(tmp_path):
 def test_a_folder_that_is_no_whisper_is_one_sentence(tmp_path):
     with pytest.raises(WeightsError, match="no Whisper encoder in"):
         components.load("encoders", "whisper", EncoderSettings(weights=str(tmp_path)), tmp_path)
+
+
+def test_what_stands_beside_a_waveform_in_its_batch_does_not_change_its_features(encoder):
+    if type(encoder).__name__ == "WhisperFeatures":
+        pytest.skip("Whisper hears the silence that pads its batch, as it was trained to")
+    waveforms = [0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (16_000, 30_000)]
+    alone, together = encoder.encode(waveforms[:1])[0], encoder.encode(waveforms)[0]
+    assert torch.allclose(alone, together, atol=1e-4)
+
+
+def test_a_layer_is_that_layer_of_the_model(tmp_path):
+    folder = wav2vec2_folder(tmp_path)
+    load = lambda layer: components.load(  # noqa: E731
+        "encoders", "wav2vec2", EncoderSettings(name="wav2vec2", weights=folder, layer=layer), tmp_path
+    )
+    waveform = 0.1 * torch.randn(16_000)
+    first, last = load(1).encode([waveform])[0], load(0).encode([waveform])[0]
+    assert torch.allclose(load(3).encode([waveform])[0], last, atol=1e-5) and not torch.allclose(first, last, atol=1e-2)
+    with pytest.raises(ComponentError, match=r"encoder\.layer is 4; .* has 3 layers"):
+        load(4)
+
+
+def test_a_fine_tuned_recogniser_is_an_encoder_too(tmp_path):
+    """A checkpoint with a CTC head and without the vector that only pre-training reads, as wav2vec2-base-960h is."""
+    from safetensors.torch import load_file, save_file
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    config = Wav2Vec2Config.from_pretrained(wav2vec2_folder(tmp_path))
+    Wav2Vec2ForCTC(config).save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert weights.pop("wav2vec2.masked_spec_embed") is not None
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    settings = EncoderSettings(name="wav2vec2", weights=str(tmp_path))
+    assert components.load("encoders", "wav2vec2", settings, tmp_path).width == 32
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("wav2vec2", "wav2vec2 encoder takes"), ("mimi", "Mimi encoder takes mimi")]
+)
+def test_a_whisper_is_no_other_encoder(name, says, tmp_path):
+    with pytest.raises(WeightsError, match=f"holds a model of type whisper; {says}"):
+        components.load("encoders", name, EncoderSettings(name=name, weights=whisper_folder(tmp_path)), tmp_path)
+
+
+def test_an_encoder_without_its_preprocessor_is_one_sentence(tmp_path):
+    folder = wav2vec2_folder(tmp_path)
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(WeightsError, match=r"has no preprocessor_config\.json"):
+        components.load("encoders", "wav2vec2", EncoderSettings(name="wav2vec2", weights=folder), tmp_path)

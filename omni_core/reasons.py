@@ -1,0 +1,113 @@
+"""A comparison and where it stands enter, the sentence that a person reads leaves: estimate, interval, sample, rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from data_contracts.benchmark import LatencyReport
+from data_contracts.compare import CompareSettings
+from omni_core import power
+from omni_core.paired_scores import Comparison
+
+
+def sentence(c: Comparison, rule: str, settings: CompareSettings) -> str:
+    """All that the verdict looked at in one figure."""
+    return (
+        f"{c.name}: {plain(c.challenger, c.unit)} against the champion's {plain(c.champion, c.unit)}, gain "
+        f"{signed(c.gain, c)} ({100 * settings.confidence:.3g} % one-sided bounds {signed(c.lower, c)} and "
+        f"{signed(c.upper, c)}, n = {sample(c.n, c.speakers)}); {rule}"
+    )
+
+
+def rule_of(c: Comparison, stands: str, is_better: bool, settings: CompareSettings) -> str:
+    """The rule that decided, in words; `stands` is what omni_core.compare.standing said."""
+    margin = _margin(c)
+    if stands == "few":
+        return f"too few to judge: at least {sample(settings.min_turns, settings.min_speakers)} are needed"
+    if stands == "lost":
+        return f"worse: even the favourable bound {signed(c.upper, c)} is a loss beyond the margin of {margin}"
+    if stands == "open":
+        return f"open: the unfavourable bound {signed(c.lower, c)} is beyond the margin of {margin}"
+    if stands == "weak":
+        return (
+            f"too little data: it is within the margin of {margin}, but as equal a model would get there in only "
+            f"{c.power:.0%} of cases, {settings.power:.0%} are asked for"
+        )
+    if is_better:
+        return f"better: Holm-adjusted p = {c.p_value:.3g}"
+    if c.margin is None:
+        return f"not shown to be better: Holm-adjusted p = {c.p_value:.3g}"
+    return f"no worse: the unfavourable bound {signed(c.lower, c)} is within the margin of {margin}"
+
+
+def what_is_missing(
+    few: Sequence[Comparison], unclear: Sequence[Comparison], targets: Sequence[Comparison], settings: CompareSettings
+) -> list[str]:
+    """How many more turns would settle what is open; `targets` are those to choose from when none is better."""
+    sentences = [
+        f"to judge {c.name} at all, at least {max(0, settings.min_turns - c.n)} more turns and "
+        f"{max(0, settings.min_speakers - c.clusters)} more speakers are needed"
+        for c in few
+    ]
+    for c in unclear:
+        sentences.append(
+            _needed(c, c.times_more, f"show that {c.name} is no worse", "if the models are equal", settings)
+        )
+    return [*sentences, _to_be_better(targets, settings)] if targets else sentences
+
+
+def _to_be_better(targets: Sequence[Comparison], settings: CompareSettings) -> str:
+    """Of the target that is nearest to it; Holm's first step is the strictest."""
+    best = max(targets, key=lambda c: c.gain / c.standard_error if c.standard_error else math.copysign(0, c.gain))
+    what, found = f"show that {best.name} is better", signed(best.detectable_gain, best)
+    if best.gain <= 0 or best.standard_error == 0:
+        return (
+            f"to {what}, more turns will not do: the estimate itself ({signed(best.gain, best)}) does not say so; a true "
+            f"gain of {found} would be seen on these turns ({settings.power:.0%} power)"
+        )
+    strict = 1 - (1 - settings.confidence) / len(targets)
+    times = power.growth(best.precision, best.gain, strict, settings.power)
+    return _needed(best, times if math.isfinite(times) else None, what, "if the estimate holds", settings)
+
+
+def _needed(c: Comparison, times: float | None, what: str, provided: str, settings: CompareSettings) -> str:
+    if times is None:
+        return f"to {what}, no number of turns will do with a margin of {_margin(c)}; widen it in compare's settings"
+    turns, clusters = max(1, math.ceil(c.n * times) - c.n), max(1, math.ceil(c.clusters * times) - c.clusters)
+    by = f" by {clusters:,} more speakers" if c.clusters == c.speakers > 1 else ""
+    return f"to {what}, about {turns:,} more turns{by} are needed {provided} ({settings.power:.0%} power)"
+
+
+def latency_reasons(latency: LatencyReport) -> list[str]:
+    """Why the latency gate failed; empty when it passed."""
+    return [] if latency.facts["passed"] else [f"latency gate failed: {reason}" for reason in latency.facts["reasons"]]
+
+
+def latency_sentence(latency: LatencyReport) -> str:
+    """That it passed, with its figures."""
+    first, factor = latency.facts["time_to_first_audio_ms"]["p95"], latency.facts["real_time_factor"]["p50"]
+    return f"latency gate passed: time to first audio p95 {first:.0f} ms, real-time factor p50 {factor:.2f}"
+
+
+def sample(turns: int, speakers: int) -> str:
+    """How many of what."""
+    return f"{turns:,} turns of {speakers} {'speaker' if speakers == 1 else 'speakers'}"
+
+
+def plain(value: float, unit: str) -> str:
+    """A figure's value with its unit."""
+    if unit == "ms":
+        return f"{value:.0f} ms"
+    return f"{100 * value:.1f} %" if unit == "fraction" else f"{value:.2f}"
+
+
+def signed(value: float, c: Comparison) -> str:
+    """A gain with its sign; a rounded zero is +0, never -0."""
+    if c.gain_unit in ("fraction", "share"):
+        return f"{round(100 * value, 1) + 0.0:+.1f} {'points' if c.gain_unit == 'fraction' else '%'}"
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
+def _margin(c: Comparison) -> str:
+    return "nothing" if c.margin is None else signed(c.margin, c).removeprefix("+")
