@@ -27,6 +27,28 @@ class Promotion(Artifact):
     kind: ClassVar[str] = "promotion"
 
 
+class Version(BaseModel):
+    """A registered version and what its tags hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: str
+    run_id: str = ""
+    """The MLflow run that made it."""
+    made: datetime
+    tags: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """Digest of the QuantizedModel."""
+        return self.tags.get("model", "")
+
+    @property
+    def champion_before(self) -> str:
+        """Digest of the QuantizedModel that it was compared with, or empty."""
+        return self.tags.get("champion_before", "")
+
+
 class HistoryEntry(BaseModel):
     """One line of a registered model's history, which is only ever appended to; its number is its order, not its time."""
 

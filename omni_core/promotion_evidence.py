@@ -15,6 +15,9 @@ from data_contracts.quantize import QuantizedModel
 from omni_core.store import CARD, ArtifactStore, content_digest, describe_files
 
 VERDICT = "verdict.json"
+NOT_PACKED = ("__pycache__", "registered_model_meta")
+"""What loading and downloading leave in a version's folder."""
+_MEND = "restore the registry's artifacts from a backup, or run the flow again, it registers a new version"
 
 
 def check_evidence(store: ArtifactStore, model: QuantizedModel, evaluation: EvaluationReport, verdict: Verdict) -> None:
@@ -55,4 +58,9 @@ def check_model_folder(folder: Path, digest: str, what: str) -> QuantizedModel:
     return card
 
 
-_MEND = "restore the registry's artifacts from a backup, or run the flow again, it registers a new version"
+def package_digest(folder: Path) -> str:
+    """Digest of a version's whole folder: model, proof, code, requirements."""
+    files = {
+        name: entry for name, entry in describe_files(folder).items() if not set(Path(name).parts) & set(NOT_PACKED)
+    }
+    return content_digest(files)

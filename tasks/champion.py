@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.errors import PromotionError
-from data_contracts.promote import HistoryEntry, PromoteSettings
+from data_contracts.promote import HistoryEntry, PromoteSettings, Version
 from data_contracts.quantize import QuantizedModel
-from omni_core.promotion_evidence import check_model_folder
+from omni_core.promotion_evidence import check_model_folder, package_digest
 from omni_core.promotion_history import CLOCK_TOLERANCE, Standing, beyond_rollback, clock_trouble, previous, trouble
 from tasks import registry
 from tasks.home import local_folder
-from tasks.registry import Version
 
 PROOF = "proof"
 
@@ -192,7 +191,7 @@ def check_package(folder: Path, version: Version, what: str) -> QuantizedModel:
     if not version.model or "package" not in version.tags:
         raise PromotionError(f"{what} was registered by hand, nothing proves it; run the flow; nothing was promoted")
     card = check_model_folder(folder / "artifacts" / version.model, version.model, what)
-    if registry.package_digest(folder) != version.tags["package"]:
+    if package_digest(folder) != version.tags["package"]:
         raise PromotionError(
             f"{what} was altered after it was registered (its code, its proof or its requirements: digest differs); "
             "restore the registry's artifacts from a backup, or run the flow again; nothing was promoted"

@@ -5,18 +5,22 @@ These tasks are not cached: the registry is the memory. A model that is the cham
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import Verdict
 from data_contracts.errors import ArtifactError, PromotionError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.ingest import Manifest
-from data_contracts.promote import PromoteSettings, Promotion
+from data_contracts.promote import PromoteSettings, Promotion, Version
 from data_contracts.quantize import QuantizedModel
 from omni_core.model_card import CARD_FILE, Evidence, description, licences, lineage, model_card
 from omni_core.promotion_evidence import check_evidence
@@ -40,7 +44,7 @@ def current_champion(challenger: QuantizedModel, settings: PromoteSettings, home
     return _model(digest, version, settings, home) if digest else None
 
 
-def _model(digest: str, version: registry.Version, settings: PromoteSettings, home: str) -> QuantizedModel | None:
+def _model(digest: str, version: Version, settings: PromoteSettings, home: str) -> QuantizedModel | None:
     """By digest from the store; a champion that the store has lost is fetched back from the registry."""
     store = store_of(home)
     try:
@@ -53,7 +57,7 @@ def _model(digest: str, version: registry.Version, settings: PromoteSettings, ho
         return _restore(store, version, settings, home)
 
 
-def _restore(store: ArtifactStore, version: registry.Version, settings: PromoteSettings, home: str) -> QuantizedModel:
+def _restore(store: ArtifactStore, version: Version, settings: PromoteSettings, home: str) -> QuantizedModel:
     """The model of a registered version, put back into the store under the digest that it had."""
     name = settings.registered_model
     with (
@@ -138,7 +142,7 @@ def register_winner(
     with store.scratch("proof") as scratch:
         proof, card = scratch / champions.PROOF, scratch / CARD_FILE
         proof.mkdir()
-        answers = champions.answers_of(registry.unregistered(folder))
+        answers = champions.answers_of(_unregistered(folder))
         write_proof(proof, answers, probe_questions(store, manifest), f"model {model.digest[:12]}")
         shutil.copy(store.folder(verdict) / "verdict.json", proof)
         card.write_text(model_card(evidence, name, settings.alias))
@@ -146,6 +150,19 @@ def register_winner(
             home, run_id, name, {"model": folder, "proof": proof}, _tags(evidence, champion_before), card,
             description(card.read_text()),
         )  # fmt: skip
+
+
+def _unregistered(folder: Path) -> Any:
+    """The model of a folder of the store behind the same code that a registered version runs, as a pyfunc answers."""
+    import pandas as pd
+
+    spec = importlib.util.spec_from_file_location(f"served_{registry.SERVED_MODEL.stem}", registry.SERVED_MODEL)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assistant, context = module.Assistant(), SimpleNamespace(artifacts={"model": str(folder)})
+    assistant.load_context(context)
+    return SimpleNamespace(predict=lambda table: assistant.predict(context, pd.DataFrame(table)))
 
 
 def _tags(evidence: Evidence, champion_before: str) -> dict[str, str]:
@@ -167,7 +184,7 @@ def _latency(store: ArtifactStore, verdict: Verdict) -> LatencyReport | None:
 
 def promote_run(run: str, settings: PromoteSettings, home: str) -> str:
     """Promote what a flow run made, by its MLflow run; registers it first when that was never reached."""
-    run_id, digests = registry.lineage_of_run(home, run)
+    run_id, digests = tracking.lineage_of_run(home, run)
     missing = [stage for stage in ("ingest", "quantize", "evaluate", "compare") if stage not in digests]
     if missing:
         raise PromotionError(

@@ -11,22 +11,19 @@ run whose parameters are its lines: of two writers of line 7 one wins, and no li
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from pydantic import ValidationError
 
 from data_contracts.errors import ArtifactError, PromotionError
-from data_contracts.promote import HistoryEntry
+from data_contracts.promote import HistoryEntry, Version
+from omni_core.promotion_evidence import package_digest
 from omni_core.promotion_history import Standing
-from omni_core.store import content_digest, describe_files
 from tasks import tracking
 from tasks.tracking import connect, tracking_uri
 
@@ -36,32 +33,10 @@ LINE, SETTLED = "line.", "settled."
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = 200
-NOT_PACKED = ("__pycache__", "registered_model_meta")
-"""What loading and downloading leave in a version's folder."""
 SERVING_PACKAGES = (
     "mlflow", "numpy", "onnxruntime", "pydantic", "pyarrow", "safetensors", "soundfile", "soxr", "torch", "torchaudio",
     "transformers", "hibari-tts", "fsspec", "scipy",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version and what its tags hold."""
-
-    number: str
-    run_id: str
-    made: datetime
-    tags: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def model(self) -> str:
-        """Digest of the QuantizedModel."""
-        return self.tags.get("model", "")
-
-    @property
-    def champion_before(self) -> str:
-        """Digest of the QuantizedModel that it was compared with, or empty."""
-        return self.tags.get("champion_before", "")
 
 
 @contextmanager
@@ -137,7 +112,12 @@ def versions(home: str, name: str) -> dict[str, Version]:
             page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=page.token)
             found += page
     rows = [
-        Version(str(v.version), v.run_id or "", datetime.fromtimestamp(v.creation_timestamp / 1000, UTC), dict(v.tags))
+        Version(
+            number=str(v.version),
+            made=datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
+            tags=dict(v.tags),
+            run_id=v.run_id or "",
+        )
         for v in found
     ]
     return {row.number: row for row in sorted(rows, key=lambda row: int(row.number))}
@@ -181,37 +161,6 @@ def register(
     return str(made.version)
 
 
-def unregistered(folder: Path) -> Any:
-    """The model of a folder of the store behind the same code that a registered version runs, as a pyfunc answers."""
-    import pandas as pd
-
-    spec = importlib.util.spec_from_file_location(f"served_{SERVED_MODEL.stem}", SERVED_MODEL)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assistant, context = module.Assistant(), SimpleNamespace(artifacts={"model": str(folder)})
-    assistant.load_context(context)
-    return SimpleNamespace(predict=lambda table: assistant.predict(context, pd.DataFrame(table)))
-
-
-def lineage_of_run(home: str, prefix: str) -> tuple[str, dict[str, str]]:
-    """A flow run's MLflow run, by the first characters of its id, and stage -> digest. Raises PromotionError."""
-    with reached(home, f"find run {prefix}"):
-        client = connect(home)
-        experiment_id = tracking.experiment(client, home, tracking.EXPERIMENT)
-        runs = {run.info.run_id: run for run in client.search_runs([experiment_id], max_results=5000)}
-    found = [run_id for run_id in runs if run_id.startswith(prefix)]
-    if len(found) != 1:
-        raise PromotionError(
-            f"{len(found) or 'no'} runs of {tracking_uri(home)} begin with '{prefix}'; give the id of one"
-        )
-    tags = runs[found[0]].data.tags
-    digests = {
-        key.removeprefix("lineage."): value.split("/")[1] for key, value in tags.items() if key.startswith("lineage.")
-    }
-    return found[0], digests
-
-
 def _requirements() -> list[str]:
     """What serving needs, at the versions that are installed here."""
     from importlib.metadata import version
@@ -246,14 +195,6 @@ def _package(home: str, uri: str, target: str | None) -> Path:
 
 def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def package_digest(folder: Path) -> str:
-    """Digest of a version's whole folder: model, proof, code, requirements."""
-    files = {
-        name: entry for name, entry in describe_files(folder).items() if not set(Path(name).parts) & set(NOT_PACKED)
-    }
-    return content_digest(files)
 
 
 def load_version(home: str, name: str, which: str) -> Any:

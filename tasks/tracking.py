@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.base import Artifact
 from data_contracts.errors import PromotionError
-from data_contracts.retrain import RetrainSettings
 from tasks.home import local_folder, store_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow import MlflowClient
 
+    from data_contracts.retrain import RetrainSettings
+
 EXPERIMENT = "omnirefit"
 CURVE = "curve.parquet"
 RUNNING = "running"
 ANSWERS_WITHIN_S = 10
+MOST_RUNS = 5000
 RUN_LOCK_S = 30
 """A start that looks whether a run is dead holds its lock for a moment."""
 USERS_SERVER = os.environ.get("MLFLOW_TRACKING_URI")  # read now: mlflow.set_tracking_uri writes the variable
@@ -226,3 +228,21 @@ def close_run(flow_run_id: str, status: str) -> None:
         home, run_id = _open_runs.pop(flow_run_id)
         connect(home).set_terminated(run_id, status)
         _release(flow_run_id)
+
+
+def lineage_of_run(home: str, prefix: str) -> tuple[str, dict[str, str]]:
+    """A flow run's MLflow run, by the first characters of its id, and stage -> digest. Raises PromotionError."""
+    check_it_answers(home)
+    client = connect(home)
+    experiment_id = experiment(client, home, EXPERIMENT)
+    runs = {run.info.run_id: run for run in client.search_runs([experiment_id], max_results=MOST_RUNS)}
+    found = [run_id for run_id in runs if run_id.startswith(prefix)]
+    if len(found) != 1:
+        raise PromotionError(
+            f"{len(found) or 'no'} runs of {tracking_uri(home)} begin with '{prefix}'; give the id of one"
+        )
+    tags = runs[found[0]].data.tags
+    digests = {
+        key.removeprefix("lineage."): value.split("/")[1] for key, value in tags.items() if key.startswith("lineage.")
+    }
+    return found[0], digests
