@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from data_contracts.promote import PromoteSettings
     from data_contracts.retrain import RetrainSettings
     from flows.summary import Journey
 
 DEMO = ("quickstart", "quickstart_swap")
+LENGTH_OF_A_RUN = 8
+"""A number this long is the beginning of a run's id, not a version."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -91,7 +94,23 @@ def parser() -> argparse.ArgumentParser:
 
     ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
     ui.set_defaults(command=_ui)
-    for command in (weights, answer, ui):
+    promote = commands.add_parser("promote", help="make a proven version champion")
+    promote.add_argument(
+        "which", nargs="?", default="", help="version, or MLflow run (the newest that never was champion)"
+    )
+    promote.set_defaults(command=_promote)
+
+    rollback = commands.add_parser("rollback", help="take the last promotion back")
+    rollback.add_argument("--to", default="", metavar="VERSION", help="a version that was champion (the one before)")
+    rollback.set_defaults(command=_rollback)
+
+    history = commands.add_parser("history", help="who was champion, and why")
+    history.set_defaults(command=_history)
+    for command in (promote, rollback, history):
+        command.add_argument("--model", default="omnirefit-assistant", help="registered model (omnirefit-assistant)")
+        command.add_argument("--alias", default="champion", help="alias in the registry (champion)")
+
+    for command in (weights, answer, ui, promote, rollback, history):
         command.add_argument("--home", default="var", help="folder of models and databases (var)")
     return top
 
@@ -184,11 +203,60 @@ def _answer(arguments: argparse.Namespace) -> None:
 
     question = base64.b64encode(encode_wav(*decode(arguments.wav))).decode()
     prepare(local_folder(arguments.home))
-    from tasks.tracking import load_version
+    from tasks.registry import load_version
 
     answer = load_version(arguments.home, arguments.model, f"@{arguments.alias}").predict({"audio": [question]}).iloc[0]
     arguments.out.write_bytes(base64.b64decode(answer["audio"]))
     print(answer["text"])
+
+
+def _registry(arguments: argparse.Namespace) -> tuple[str, PromoteSettings]:
+    """Home and settings of a command about the registry; nothing is made in a home that is not there."""
+    from data_contracts.errors import StorageError
+    from data_contracts.promote import PromoteSettings
+    from flows.environment import prepare
+    from tasks.home import local_folder
+
+    home = local_folder(arguments.home)
+    if not home.is_dir():
+        raise StorageError(f"there is no home {home}; run the flow first, or name the right one with --home")
+    prepare(home)
+    return arguments.home, PromoteSettings(registered_model=arguments.model, alias=arguments.alias)
+
+
+def _promote(arguments: argparse.Namespace) -> None:
+    home, settings = _registry(arguments)
+    from tasks import champion
+
+    number = arguments.which or champion.newest_never_promoted(home, settings)
+    if number.isdigit() and len(number) < LENGTH_OF_A_RUN:
+        champion.promote_version(home, number, settings)
+    else:
+        from tasks.promote import promote_run
+
+        number = promote_run(number, settings, home)
+    print(f"version {number} of {settings.registered_model} is the {settings.alias}")
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    home, settings = _registry(arguments)
+    from tasks.champion import roll_back
+
+    line = roll_back(home, settings, arguments.to)
+    again = f"version {line.version} of {settings.registered_model} is the {settings.alias} again"
+    print(
+        again if line.version else f"{settings.registered_model} has no {settings.alias} now; the next run starts anew"
+    )
+
+
+def _history(arguments: argparse.Namespace) -> None:
+    home, settings = _registry(arguments)
+    from rich.console import Console
+
+    from flows.summary import show_history
+    from tasks import registry
+
+    show_history(Console(), registry.standing(home, settings.registered_model, settings.alias))
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from data_contracts.retrain import Outcome
+    from omni_core.promotion_history import Standing
     from tasks.stage import StageRun
 
 
@@ -101,6 +102,27 @@ def publish(store_folder_of_report: Path, clips: Path, home: Path, title: str) -
     if clips.is_dir():
         shutil.copytree(clips, target / "clips", dirs_exist_ok=True)
     return target / "report.html"
+
+
+def show_history(console: Console, standing: Standing) -> None:
+    """Every promotion and rollback, the last line below; then what does not fit, if anything."""
+    from omni_core.promotion_history import trouble
+
+    table = Table(title=standing.name)
+    for name, wraps in (("line", False), ("at (UTC)", False), ("champion", False), ("model", False), ("why", True)):
+        table.add_column(name, no_wrap=not wraps)
+    for entry in standing.history:
+        champion = f"{entry.was or 'none'} -> {entry.version or 'none'}"
+        why = f"{entry.action} by {entry.by}: {entry.reason}"
+        table.add_row(str(entry.number), f"{entry.at:%Y-%m-%d %H:%M}", champion, entry.model[:8], why)
+    console.print(table)
+    console.print(f"{standing.alias}: version {standing.aliases.get(standing.alias, 'none')}", highlight=False)
+    if not standing.is_settled and standing.last:
+        console.print(
+            f"line {standing.last.number} is not settled: the next command moves its aliases", highlight=False
+        )
+    if sentence := trouble(standing):
+        console.print(f"[red]{sentence}[/red]", highlight=False, soft_wrap=True)
 
 
 def show_ui_commands(console: Console, home: Path) -> None:

@@ -1,35 +1,50 @@
-"""A verdict and its model enter, a Promotion leaves: the registry's alias moves last, after the loaded model has answered.
+"""A verdict and its model enter, a Promotion leaves: a winner is registered with its proof, then made champion.
 
 These tasks are not cached: the registry is the memory. A model that is the champion already is left as it is.
 """
 
 from __future__ import annotations
 
-import base64
+import importlib.util
 import json
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import Verdict
-from data_contracts.errors import ArtifactError
+from data_contracts.errors import ArtifactError, PromotionError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.ingest import Manifest
-from data_contracts.promote import PromoteSettings, Promotion
+from data_contracts.promote import PromoteSettings, Promotion, Version
 from data_contracts.quantize import QuantizedModel
-from tasks import tracking
+from omni_core.model_card import CARD_FILE, Evidence, description, licences, lineage, model_card
+from omni_core.promotion_evidence import check_evidence
+from omni_core.store import ArtifactStore
+from tasks import champion as champions
+from tasks import registry, tracking
 from tasks.home import store_of
 from tasks.stage import flow_run, stage
+
+LONGEST_REASON = 1000
 
 
 @stage(cached=False)
 def current_champion(challenger: QuantizedModel, settings: PromoteSettings, home: str) -> QuantizedModel | None:
     """The model to compare with: the champion, or, when the challenger is the champion, the one before it."""
-    version = tracking.version_of(home, settings.registered_model, settings.alias)
+    version = champions.current(home, settings)
+    tracking.end_killed_runs(home)
     if version is None:
         return None
     digest = version.champion_before if version.model == challenger.digest else version.model
     return _model(digest, version, settings, home) if digest else None
 
 
-def _model(digest: str, version: tracking.Version, settings: PromoteSettings, home: str) -> QuantizedModel | None:
+def _model(digest: str, version: Version, settings: PromoteSettings, home: str) -> QuantizedModel | None:
     """By digest from the store; a champion that the store has lost is fetched back from the registry."""
     store = store_of(home)
     try:
@@ -39,7 +54,26 @@ def _model(digest: str, version: tracking.Version, settings: PromoteSettings, ho
     except ArtifactError:
         if digest != version.model:
             return None  # the one before the champion is gone: absolute gates
-        return tracking.restore_model(home, settings.registered_model, version.number)
+        return _restore(store, version, settings, home)
+
+
+def _restore(store: ArtifactStore, version: Version, settings: PromoteSettings, home: str) -> QuantizedModel:
+    """The model of a registered version, put back into the store under the digest that it had."""
+    name = settings.registered_model
+    with (
+        registry.package_of(home, f"models:/{name}/{version.number}") as package,
+        store.scratch(QuantizedModel.kind) as folder,
+    ):
+        card = champions.check_package(package, version, f"version {version.number} of {name}")
+        shutil.copytree(package / "artifacts" / version.model, folder, dirs_exist_ok=True)
+        return store.commit(
+            QuantizedModel,
+            folder,
+            facts=card.facts,
+            settings=card.settings,
+            licences=card.licences,
+            code_digest=card.code_digest,
+        )
 
 
 @stage(cached=False)
@@ -52,34 +86,125 @@ def promote(
     settings: PromoteSettings,
     home: str,
 ) -> Promotion:
-    """Register a winner, load it back, let it answer, then move the alias."""
-    name, alias = settings.registered_model, settings.alias
-    current = tracking.version_of(home, name, alias)
+    """Register a winner with its proof, then promote it; see tasks.champion for the transaction."""
+    check_evidence(store_of(home), model, evaluation, verdict)
+    current = champions.current(home, settings)
     if verdict.facts["decision"] != "PROMOTE":
         number, reason = current.number if current else "", f"{verdict.facts['decision']}: the alias stays"
         return _write(False, number, reason, model, verdict, settings, home)
     if current and current.model == model.digest:
         return _write(True, current.number, "this model is the champion already", model, verdict, settings, home)
-    tags = {
-        "model": model.digest,
-        "evaluation": evaluation.digest,
-        "verdict": verdict.digest,
-        "champion_before": champion.digest if champion else "",
+    before = champion.digest if champion else ""
+    if before != (current.model if current else ""):
+        raise PromotionError(
+            f"the champion of {settings.registered_model} changed while this run was at work (it is version "
+            f"{current.number if current else 'none'} now): run the flow again, its stages are kept and it compares with "
+            "that one; nothing was promoted"
+        )
+    with _mlflow_run(home) as run_id:
+        number = register_winner(run_id, model, verdict, evaluation, before, manifest, settings, home)
+    line = champions.promote_version(home, number, settings)
+    return _write(True, number, line.reason, model, verdict, settings, home)
+
+
+@contextmanager
+def _mlflow_run(home: str) -> Iterator[str]:
+    """The flow run's MLflow run; outside of a flow one of its own."""
+    around = flow_run(home)
+    if around:
+        yield tracking.run_of(around)
+        return
+    alone = tracking.FlowRun(f"by-hand-{uuid.uuid4().hex}", home)
+    yield tracking.run_of(alone)
+    tracking.close_run(alone.id, "FINISHED")
+
+
+def register_winner(
+    run_id: str,
+    model: QuantizedModel,
+    verdict: Verdict,
+    evaluation: EvaluationReport,
+    champion_before: str,
+    manifest: Manifest,
+    settings: PromoteSettings,
+    home: str,
+) -> str:
+    """Number of a version with its proof and card; one that a killed promotion has registered is found again."""
+    from omni_core.probe import probe_questions, write_proof
+
+    name, store = settings.registered_model, store_of(home)
+    for version in registry.versions(home, name).values():
+        same = (version.model, version.tags.get("verdict")) == (model.digest, verdict.digest)
+        if same and version.champion_before == champion_before and "package" in version.tags:
+            return version.number
+    folder = store.folder(model)
+    evidence = Evidence(model, evaluation, verdict, manifest, _latency(store, verdict))
+    with store.scratch("proof") as scratch:
+        proof, card = scratch / champions.PROOF, scratch / CARD_FILE
+        proof.mkdir()
+        answers = champions.answers_of(_unregistered(folder))
+        write_proof(proof, answers, probe_questions(store, manifest), f"model {model.digest[:12]}")
+        shutil.copy(store.folder(verdict) / "verdict.json", proof)
+        card.write_text(model_card(evidence, name, settings.alias))
+        return registry.register(
+            home, run_id, name, {"model": folder, "proof": proof}, _tags(evidence, champion_before), card,
+            description(card.read_text()),
+        )  # fmt: skip
+
+
+def _unregistered(folder: Path) -> Any:
+    """The model of a folder of the store behind the same code that a registered version runs, as a pyfunc answers."""
+    import pandas as pd
+
+    spec = importlib.util.spec_from_file_location(f"served_{registry.SERVED_MODEL.stem}", registry.SERVED_MODEL)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assistant, context = module.Assistant(), SimpleNamespace(artifacts={"model": str(folder)})
+    assistant.load_context(context)
+    return SimpleNamespace(predict=lambda table: assistant.predict(context, pd.DataFrame(table)))
+
+
+def _tags(evidence: Evidence, champion_before: str) -> dict[str, str]:
+    return {
+        "model": evidence.model.digest,
+        "evaluation": evidence.evaluation.digest,
+        "verdict": evidence.verdict.digest,
+        "decision": evidence.verdict.facts["decision"],
+        "reason": "; ".join(evidence.verdict.facts["reasons"])[:LONGEST_REASON],
+        "champion_before": champion_before,
+        "lineage": json.dumps(lineage(evidence)),
+        "licences": json.dumps(licences(evidence)),
     }
-    around = flow_run(home) or tracking.FlowRun("by-hand", home)
-    number = tracking.register(around, name, store_of(home).folder(model), tags, model.licences)
-    _probe(name, number, manifest, home)
-    tracking.point_alias(home, name, alias, number)
-    return _write(True, number, "; ".join(verdict.facts["reasons"]), model, verdict, settings, home)
 
 
-def _probe(name: str, number: str, manifest: Manifest, home: str) -> None:
-    """The registered version, loaded as a user would load it, answers a wav with a wav and its text."""
-    from omni_core.probe import check_answer, probe_question
+def _latency(store: ArtifactStore, verdict: Verdict) -> LatencyReport | None:
+    return store.load(LatencyReport, verdict.inputs["latency"]) if "latency" in verdict.inputs else None
 
-    question = base64.b64encode(probe_question(store_of(home), manifest)).decode()
-    answer = tracking.load_version(home, name, number).predict({"audio": [question]}).iloc[0]
-    check_answer(base64.b64decode(answer["audio"]), answer["text"], f"version {number} of {name}")
+
+def promote_run(run: str, settings: PromoteSettings, home: str) -> str:
+    """Promote what a flow run made, by its MLflow run; registers it first when that was never reached."""
+    run_id, digests = tracking.lineage_of_run(home, run)
+    missing = [stage for stage in ("ingest", "quantize", "evaluate", "compare") if stage not in digests]
+    if missing:
+        raise PromotionError(
+            f"run {run_id} has no {', '.join(missing)}: it did not come to a verdict; run the flow again"
+        )
+    store = store_of(home)
+    model, verdict = store.load(QuantizedModel, digests["quantize"]), store.load(Verdict, digests["compare"])
+    evaluation, manifest = store.load(EvaluationReport, digests["evaluate"]), store.load(Manifest, digests["ingest"])
+    check_evidence(store, model, evaluation, verdict)
+    if verdict.facts["decision"] != "PROMOTE":
+        reasons = "; ".join(verdict.facts["reasons"])
+        raise PromotionError(
+            f"the verdict of run {run_id} is {verdict.facts['decision']}: {reasons}; nothing was promoted"
+        )
+    before = ""
+    if "champion" in verdict.inputs:
+        before = store.load(EvaluationReport, verdict.inputs["champion"]).inputs["model"]
+    number = register_winner(run_id, model, verdict, evaluation, before, manifest, settings, home)
+    champions.promote_version(home, number, settings)
+    return number
 
 
 def _write(

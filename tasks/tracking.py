@@ -1,14 +1,18 @@
-"""Artifacts enter, MLflow runs and registered versions leave. The only module that knows MLflow (with served_model).
+"""Artifacts enter, MLflow runs leave. With `registry` and `served_model` the only modules that know MLflow.
 
 One MLflow run a flow run, opened by the first stage that really runs; a run in which nothing was computed leaves none.
 The server is MLFLOW_TRACKING_URI when that is set, else <home>/mlflow.db with files beside it in <home>/mlflow.
+
+The process of a flow run holds <home>/running/<flow run>.lock. The kernel frees it with the process, so a lock that can be had
+is a run that was killed: the next start of the same home says so in MLflow.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +20,28 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.base import Artifact
 from data_contracts.errors import PromotionError
-from data_contracts.quantize import QuantizedModel
-from data_contracts.retrain import RetrainSettings
-from omni_core.store import CARD
 from tasks.home import local_folder, store_of
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from mlflow import MlflowClient
+
+    from data_contracts.retrain import RetrainSettings
 
 EXPERIMENT = "omnirefit"
 CURVE = "curve.parquet"
+RUNNING = "running"
+ANSWERS_WITHIN_S = 10
+MOST_RUNS = 5000
+RUN_LOCK_S = 30
+"""A start that looks whether a run is dead holds its lock for a moment."""
 USERS_SERVER = os.environ.get("MLFLOW_TRACKING_URI")  # read now: mlflow.set_tracking_uri writes the variable
 _open_runs: dict[str, tuple[str, str]] = {}
 """Flow run -> home and MLflow run."""
 _kept: dict[str, dict[str, dict[str, Any]]] = {}
 """Flow run -> file name -> what is logged when its MLflow run is opened."""
+_alive: dict[str, BaseFileLock] = {}
+"""Flow run -> the lock that says that this process is at it."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +51,6 @@ class FlowRun:
     id: str
     home: str
     settings: RetrainSettings | None = None
-
-
-@dataclass(frozen=True)
-class Version:
-    """A registered version and the lineage that its tags hold."""
-
-    number: str
-    model: str
-    """Digest of the QuantizedModel."""
-    champion_before: str
-    """Digest of the QuantizedModel that it was compared with, or empty."""
 
 
 def tracking_uri(home: str) -> str:
@@ -67,6 +67,22 @@ def connect(home: str) -> MlflowClient:
     return mlflow.MlflowClient()
 
 
+def check_it_answers(home: str) -> None:
+    """Raise PromotionError when the user's server is down: MLflow itself tries for minutes, a person wants to know now."""
+    uri = tracking_uri(home)
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWERS_WITHIN_S).close()
+    except urllib.error.HTTPError:
+        return  # it asks for a password, or is not MLflow's own server: MLflow's client says what is wrong
+    except (OSError, ValueError) as error:
+        raise PromotionError(
+            f"the registry {uri} does not answer ({getattr(error, 'reason', error)}); start it, or correct "
+            "MLFLOW_TRACKING_URI; nothing was promoted"
+        ) from error
+
+
 # ---------------------------------------------------------------- runs
 
 
@@ -74,11 +90,15 @@ def run_of(flow_run: FlowRun) -> str:
     """The id of the flow run's MLflow run; opened, with the settings as parameters, when there is none yet."""
     if flow_run.id in _open_runs:
         return _open_runs[flow_run.id][1]
+    check_it_answers(flow_run.home)
     client = connect(flow_run.home)
-    experiment_id = _experiment(client, flow_run.home)
+    experiment_id = experiment(client, flow_run.home, EXPERIMENT)
+    end_killed_runs(flow_run.home)
+    _hold(flow_run)
     found = client.search_runs([experiment_id], f"tags.`prefect.flow_run_id` = '{flow_run.id}'", max_results=1)
     if found:
         run_id = found[0].info.run_id
+        client.update_run(run_id, status="RUNNING")  # another process goes on with it
     else:
         title = flow_run.settings.title if flow_run.settings else "retrain"
         tags = {"prefect.flow_run_id": flow_run.id}
@@ -95,11 +115,62 @@ def keep_for_run(flow_run: FlowRun, name: str, content: dict[str, Any]) -> None:
     _kept.setdefault(flow_run.id, {})[name] = content
 
 
-def _experiment(client: MlflowClient, home: str) -> str:
-    known = client.get_experiment_by_name(EXPERIMENT)
+def experiment(client: MlflowClient, home: str, name: str) -> str:
+    """The id of an experiment, made when it is not there; its files lie in the home, or where the user's server says."""
+    known = client.get_experiment_by_name(name)
     if known:
         return known.experiment_id
-    return client.create_experiment(EXPERIMENT, None if USERS_SERVER else (local_folder(home) / "mlflow").as_uri())
+    return client.create_experiment(name, None if USERS_SERVER else (local_folder(home) / "mlflow").as_uri())
+
+
+def end_killed_runs(home: str) -> list[str]:
+    """Mark runs that are RUNNING while their process is gone as KILLED; returns them. Runs of other homes are left."""
+    from filelock import Timeout
+
+    killed: list[str] = []
+    for path in sorted((local_folder(home) / RUNNING).glob("*.lock")):
+        if path.stem in _alive:
+            continue
+        try:
+            with _lock(path):
+                killed += _kill(home, path.stem)
+                path.unlink(missing_ok=True)
+        except Timeout:
+            continue  # somebody is at it
+    return killed
+
+
+def _kill(home: str, flow_run_id: str) -> list[str]:
+    client = connect(home)
+    experiment_id = experiment(client, home, EXPERIMENT)
+    wanted = f"tags.`prefect.flow_run_id` = '{flow_run_id}' and attributes.status = 'RUNNING'"
+    runs = [run.info.run_id for run in client.search_runs([experiment_id], wanted)]
+    for run_id in runs:
+        client.set_terminated(run_id, "KILLED")
+    return runs
+
+
+def _lock(path: Path) -> BaseFileLock:
+    from filelock import FileLock
+
+    # the run is opened by one of Prefect's threads and closed by another
+    return FileLock(path, timeout=0, thread_local=False)
+
+
+def _hold(flow_run: FlowRun) -> None:
+    """Taken before the run is opened, so that a kill between the two leaves no run that nobody ends."""
+    if flow_run.id not in _alive:
+        folder = local_folder(flow_run.home) / RUNNING
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = _lock(folder / f"{flow_run.id}.lock")
+        lock.acquire(timeout=RUN_LOCK_S)
+        _alive[flow_run.id] = lock
+
+
+def _release(flow_run_id: str) -> None:
+    if lock := _alive.pop(flow_run_id, None):
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _log_params(client: MlflowClient, run_id: str, settings: RetrainSettings | None) -> None:
@@ -166,110 +237,22 @@ def close_run(flow_run_id: str, status: str) -> None:
     if flow_run_id in _open_runs:
         home, run_id = _open_runs.pop(flow_run_id)
         connect(home).set_terminated(run_id, status)
+        _release(flow_run_id)
 
 
-# ---------------------------------------------------------------- registry
-
-
-def version_of(home: str, name: str, alias: str) -> Version | None:
-    """The registered version that an alias points to, or None."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        found = connect(home).get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None
-    return Version(str(found.version), found.tags.get("model", ""), found.tags.get("champion_before", ""))
-
-
-def register(flow_run: FlowRun, name: str, folder: Path, tags: dict[str, str], licences: dict[str, str]) -> str:
-    """Log a model folder as a pyfunc of the flow run and register it; returns the version's number.
-
-    The model travels with our code (code_paths), so that a server needs the dependencies but not this repository.
-    """
-    import mlflow
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
-    client, root = connect(flow_run.home), Path(__file__).resolve().parent.parent
-    signature = ModelSignature(
-        inputs=Schema([ColSpec("string", "audio")]),
-        outputs=Schema([ColSpec("string", "audio"), ColSpec("string", "text"), ColSpec("long", "sample_rate_hz")]),
-    )
-    with mlflow.start_run(run_id=run_of(flow_run)):
-        info = mlflow.pyfunc.log_model(
-            name="assistant",
-            python_model=str(root / "tasks" / "served_model.py"),
-            artifacts={"model": str(folder)},
-            code_paths=[str(root / "omni_core"), str(root / "data_contracts")],
-            pip_requirements=_requirements(),
-            signature=signature,
-            metadata={"licences": licences},
-            registered_model_name=name,
+def lineage_of_run(home: str, prefix: str) -> tuple[str, dict[str, str]]:
+    """A flow run's MLflow run, by the first characters of its id, and stage -> digest. Raises PromotionError."""
+    check_it_answers(home)
+    client = connect(home)
+    experiment_id = experiment(client, home, EXPERIMENT)
+    runs = {run.info.run_id: run for run in client.search_runs([experiment_id], max_results=MOST_RUNS)}
+    found = [run_id for run_id in runs if run_id.startswith(prefix)]
+    if len(found) != 1:
+        raise PromotionError(
+            f"{len(found) or 'no'} runs of {tracking_uri(home)} begin with '{prefix}'; give the id of one"
         )
-    version = str(info.registered_model_version)
-    for key, value in tags.items():
-        client.set_model_version_tag(name, version, key, value)
-    return version
-
-
-def _requirements() -> list[str]:
-    """What serving needs, at the versions that are installed here."""
-    from importlib.metadata import version
-
-    names = (
-        "mlflow",
-        "numpy",
-        "onnxruntime",
-        "pydantic",
-        "pyarrow",
-        "safetensors",
-        "soundfile",
-        "soxr",
-        "torch",
-        "torchaudio",
-        "transformers",
-        "hibari-tts",
-        "fsspec",
-        "scipy",
-    )
-    return [f"{name}=={version(name).split('+')[0]}" for name in names]
-
-
-def load_version(home: str, name: str, which: str) -> Any:
-    """The pyfunc behind models:/NAME/VERSION or models:/NAME@ALIAS; raises PromotionError when it cannot be loaded."""
-    import mlflow
-
-    connect(home)
-    uri = f"models:/{name}{which if which.startswith('@') else '/' + which}"
-    try:
-        return mlflow.pyfunc.load_model(uri)
-    except Exception as error:
-        raise PromotionError(f"{uri} cannot be loaded from {tracking_uri(home)}: {error}") from error
-
-
-def restore_model(home: str, name: str, version: str) -> QuantizedModel:
-    """The model of a registered version, put back into the store under the digest that it had."""
-    import mlflow
-
-    connect(home)
-    version_folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version}"))
-    (model_folder,) = (version_folder / "artifacts").iterdir()
-    card = QuantizedModel.model_validate_json((model_folder / CARD).read_text())
-    store = store_of(home)
-    with store.scratch(QuantizedModel.kind) as folder:
-        shutil.copytree(model_folder, folder, dirs_exist_ok=True)
-        made = store.commit(
-            QuantizedModel,
-            folder,
-            facts=card.facts,
-            settings=card.settings,
-            licences=card.licences,
-            code_digest=card.code_digest,
-        )
-    return made
-
-
-def point_alias(home: str, name: str, alias: str, version: str) -> None:
-    """Move the alias; the last step of a promotion."""
-    connect(home).set_registered_model_alias(name, alias, version)
+    tags = runs[found[0]].data.tags
+    digests = {
+        key.removeprefix("lineage."): value.split("/")[1] for key, value in tags.items() if key.startswith("lineage.")
+    }
+    return found[0], digests

@@ -1,6 +1,8 @@
 """The command line as a person uses it, in processes of its own."""
 
+import importlib.util
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -41,6 +43,9 @@ def test_help_answers_at_once():
         (("run", "quickstart", "--set", "ingest.sources=[nowhere]"), "omni: source 'nowhere' is not a folder"),
         (("run", "quickstart", "--set", "ingest.sources=[.]"), "bundled weights 'smollm2_135m_instruct' are not in"),
         (("answer", "nowhere.wav"), "omni: 'nowhere.wav' does not exist"),
+        (("promote", "3"), "omni: there is no home"),
+        (("rollback",), "omni: there is no home"),
+        (("history", "--home", "elsewhere"), "elsewhere; run the flow first"),
     ],
 )
 def test_bad_input_is_one_sentence_exit_code_two_and_nothing_written(words, sentence, tmp_path):
@@ -70,3 +75,50 @@ def test_check_refuses_what_cannot_work_with_code_two_and_writes_nothing(tmp_pat
     done = omni("check", "mine.yaml", folder=tmp_path)
     assert done.returncode == 0 and "there is no champion: all is new" in done.stdout
     assert not Path(settings.home).exists()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """A home in which version 1 of the model parrot is champion, and 2 and 4 have won against it."""
+    spec = importlib.util.spec_from_file_location(
+        "small_registry", REPOSITORY / "tests" / "tasks" / "small_registry.py"
+    )
+    small = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(small)
+    from tasks import registry
+    from tasks.champion import promote_version
+
+    served, home = registry.SERVED_MODEL, str(tmp_path_factory.mktemp("house"))
+    small.register_all(home)
+    registry.SERVED_MODEL = served
+    promote_version(home, "1", small.settings())
+    return home
+
+
+def test_promote_history_rollback_in_turn(house):
+    where = ("--home", house, "--model", "parrot")
+    promoted = omni("promote", *where)
+    assert promoted.stdout == "version 4 of parrot is the champion\n", promoted.stderr
+    refused = omni("promote", "2", *where)
+    assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1
+    assert "omni: version 2 of parrot was compared with model" in refused.stderr
+    table = omni("history", *where).stdout
+    assert "promote" in table and "champion: version 4" in table
+
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    back = omni("rollback", *where)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert back.stdout == "version 1 of parrot is the champion again\n", back.stderr
+    # the processor's time: what a clock shows on a machine that does nothing else
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+    assert "rollback" in omni("history", *where).stdout
+
+
+def test_what_a_hand_did_is_shown_by_the_history_and_mended_by_a_rollback(house):
+    from tasks import tracking
+
+    where = ("--home", house, "--model", "parrot")
+    tracking.connect(house).delete_registered_model_alias("parrot", "champion")
+    assert "was deleted by hand; `omni rollback --to 1` puts it back" in omni("history", *where).stdout
+    assert omni("rollback", "--to", "1", *where).returncode == 0
+    assert "champion: version 1" in omni("history", *where).stdout

@@ -2,6 +2,15 @@
 
 import base64
 import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -46,7 +55,7 @@ def test_a_first_model_that_passes_the_gates_is_the_champion(first):
 def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     from omni_core.audio import decode, encode_wav
     from omni_core.teacher import load_voice
-    from tasks.tracking import load_version
+    from tasks.registry import load_version
 
     settings, _ = first
     voice = load_voice("hibari")
@@ -54,6 +63,59 @@ def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     answers = load_version(settings.home, settings.promote.registered_model, "@champion").predict({"audio": [question]})
     waveform, sample_rate_hz = decode(base64.b64decode(answers["audio"][0]))
     assert len(waveform) > 0 and sample_rate_hz == answers["sample_rate_hz"][0] and answers["text"][0].strip()
+
+
+@pytest.fixture(scope="module")
+def serving(first, tmp_path_factory):
+    """`mlflow models serve` as a user starts it: elsewhere, and without this repository."""
+    settings, _ = first
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # MLflow looks for uvicorn there
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{settings.home}/mlflow.db", "PATH": path}
+    environment.pop("PYTHONPATH", None)
+    uri = f"models:/{settings.promote.registered_model}@champion"
+    command = ["models", "serve", "-m", uri, "--env-manager", "local", "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "mlflow", *command], cwd=tmp_path_factory.mktemp("elsewhere"), env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1).close()
+            break
+        except OSError:
+            time.sleep(0.2)
+    yield f"http://127.0.0.1:{port}/invocations"
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait(20)
+
+
+def ask(url: str, audio: str) -> list[dict]:
+    body = json.dumps({"dataframe_split": {"columns": ["audio"], "data": [[audio]]}}).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return json.load(reply)["predictions"]
+
+
+def test_mlflow_serves_the_champion_wav_in_wav_and_text_out(first, serving):
+    from omni_core.audio import decode
+    from omni_core.probe import ANSWERS
+    from tasks import registry
+
+    settings, _ = first
+    with registry.package_of(settings.home, f"models:/{settings.promote.registered_model}/1") as folder:
+        proof = folder / "artifacts" / "proof"
+        question = base64.b64encode((proof / "question-0.wav").read_bytes()).decode()
+        noted = json.loads((proof / ANSWERS).read_text())["answers"][0]
+    (answer,) = ask(serving, question)
+    waveform, sample_rate_hz = decode(base64.b64decode(answer["audio"]))
+    assert len(waveform) > 0 and answer["sample_rate_hz"] == sample_rate_hz
+    assert answer["text"] == noted["text"]
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(serving, "no base64!")
+    assert refused.value.code == 400 and "this is not base64" in refused.value.read().decode()
 
 
 def test_mlflow_holds_settings_curves_lineage_and_the_report(first):

@@ -1,3 +1,8 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from data_contracts.compare import Verdict
@@ -7,6 +12,8 @@ from data_contracts.train import Checkpoint
 from tasks import tracking
 from tasks.home import store_of
 from tasks.tracking import FlowRun, flatten, numbers
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +69,37 @@ def test_a_closed_run_says_how_it_ended(around, tmp_path):
     assert tracking.connect(around.home).get_run(run_id).info.status == "FAILED"
 
 
-def test_without_a_registered_model_there_is_no_champion(around):
-    assert tracking.version_of(around.home, "nobody", "champion") is None
+OPENS_A_RUN_AND_WAITS = """
+import sys, time
+from tasks import tracking
+print(tracking.run_of(tracking.FlowRun(sys.argv[2], sys.argv[1])), flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_run_whose_process_was_killed_is_marked_at_the_next_start_and_one_at_work_is_not(around):
+    command = [sys.executable, "-c", OPENS_A_RUN_AND_WAITS, around.home]
+    killed, busy = (
+        subprocess.Popen([*command, flow_run], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+        for flow_run in ("flow-killed", "flow-busy")
+    )
+    killed_run, busy_run = (process.stdout.readline().strip() for process in (killed, busy))
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    client = tracking.connect(around.home)
+    assert client.get_run(killed_run).info.status == "RUNNING"
+    tracking.run_of(FlowRun("flow-next", around.home))
+    assert client.get_run(killed_run).info.status == "KILLED"
+    assert client.get_run(busy_run).info.status == "RUNNING"
+    busy.kill()
+    busy.wait()
+    assert tracking.end_killed_runs(around.home) == [busy_run] and tracking.end_killed_runs(around.home) == []
+    assert client.get_run(tracking.run_of(FlowRun("flow-next", around.home))).info.status == "RUNNING"
+    tracking.close_run("flow-next", "FINISHED")
+    assert tracking.run_of(FlowRun("flow-killed", around.home)) == killed_run
+    assert client.get_run(killed_run).info.status == "RUNNING"
+    tracking.close_run("flow-killed", "FINISHED")
+    assert client.get_run(killed_run).info.status == "FINISHED"
 
 
 def test_two_homes_are_two_databases(around, tmp_path):

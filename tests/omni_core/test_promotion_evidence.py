@@ -1,0 +1,84 @@
+"""What is altered between a verdict and its promotion is named."""
+
+import json
+
+import pytest
+
+from data_contracts.compare import Verdict
+from data_contracts.errors import ArtifactError
+from data_contracts.evaluate import EvaluationReport
+from data_contracts.quantize import QuantizedModel
+from omni_core.promotion_evidence import check_evidence, check_model_folder
+from omni_core.store import ArtifactStore
+
+
+def write(store, cls, files, **card):
+    with store.scratch(cls.kind) as folder:
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        return store.commit(cls, folder, **card)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ArtifactStore(tmp_path)
+
+
+@pytest.fixture
+def chain(store):
+    """Model, evaluation, verdict."""
+    model = write(store, QuantizedModel, {"model.json": "{}", "weights.txt": "abc"})
+    evaluation = write(store, EvaluationReport, {"metrics.json": "{}"}, inputs={"model": model})
+    facts = {"decision": "REJECT", "reasons": ["own_speech_wer: worse"], "bound": 0.25}
+    verdict = write(store, Verdict, {"verdict.json": json.dumps(facts)}, facts=facts, inputs={"challenger": evaluation})
+    return model, evaluation, verdict
+
+
+def test_a_whole_chain_passes(store, chain):
+    check_evidence(store, *chain)
+
+
+def test_an_edited_verdict_file_is_named(store, chain):
+    path = store.folder(chain[2]) / "verdict.json"
+    path.write_text(path.read_text().replace("REJECT", "ACCEPT"))  # as long, so that only the hash tells
+    with pytest.raises(ArtifactError, match=r"verdict/.*: 'verdict.json' was altered .* run the flow again"):
+        check_evidence(store, *chain)
+
+
+def test_a_verdict_card_that_says_more_than_its_file_is_refused(store, chain):
+    model, evaluation, verdict = chain
+    edited = verdict.model_copy(update={"facts": verdict.facts | {"decision": "PROMOTE"}})
+    with pytest.raises(ArtifactError, match=r"verdict/.* was altered: its card says PROMOTE"):
+        check_evidence(store, model, evaluation, edited)
+
+
+def test_file_and_card_edited_together_make_another_digest(store, chain):
+    from omni_core.store import describe_files
+
+    model, evaluation, verdict = chain
+    folder, facts = store.folder(verdict), verdict.facts | {"decision": "PROMOTE"}
+    (folder / "verdict.json").write_text(json.dumps(facts))
+    edited = verdict.model_copy(update={"facts": facts, "files": describe_files(folder)})
+    with pytest.raises(ArtifactError, match=r"the card of verdict/.* was altered"):
+        check_evidence(store, model, evaluation, edited)
+
+
+def test_a_verdict_about_another_model_promotes_nobody(store, chain):
+    _, evaluation, verdict = chain
+    other = write(store, QuantizedModel, {"model.json": "{}", "weights.txt": "xyz"})
+    with pytest.raises(ArtifactError, match=r"verdict/.* is not about model/"):
+        check_evidence(store, other, evaluation, verdict)
+
+
+def test_a_model_folder_is_checked_file_by_file(store, chain):
+    model, folder = chain[0], store.folder(chain[0])
+    assert check_model_folder(folder, model.digest, "version 1").digest == model.digest
+    (folder / "added.txt").write_text("x")
+    with pytest.raises(ArtifactError, match=r"version 1 was altered .*: 'added.txt'"):
+        check_model_folder(folder, model.digest, "version 1")
+    (folder / "added.txt").unlink()
+    with pytest.raises(ArtifactError, match="version 1 holds another model than its tag says"):
+        check_model_folder(folder, "0" * 32, "version 1")
+    (folder / "card.json").unlink()
+    with pytest.raises(ArtifactError, match="version 1 has lost its model's card"):
+        check_model_folder(folder, model.digest, "version 1")
