@@ -174,8 +174,10 @@ def kill_often(place: Place, promoter: Promoter, kills: int, seed: int) -> dict[
         assert found in (before.champion, before.aliases["champion"], target) and trouble(now) is None
         if now.champion == before.champion:
             fell["before the line"] += 1
+            whole *= 1.1  # how long a promotion takes changes with what else the machine does
         else:
             fell["after" if now.is_settled else "before it was settled"] += 1
+            whole *= 0.9
         if kill % 25 == 0:
             answer = registry.load_version(place.home, place.name, "@champion").predict({"audio": [QUESTION]}).iloc[0]
             assert answer["text"].endswith("heard 800 samples")
