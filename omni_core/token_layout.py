@@ -15,6 +15,7 @@ split_rates turn codebooks of several rates (SNAC) into streams of one rate and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -192,35 +193,32 @@ MINI_OMNI = ParallelLayout(
 """Of the released checkpoints: Qwen2's padded text vocabulary, SNAC 24 kHz."""
 
 
-def rate_order(num_codebooks: int) -> list[int]:
-    """Codebook of each code of a frame, where codebook k runs at 2^k times the rate of codebook 0.
+SNAC_STRIDES = (4, 2, 1)
+"""Of SNAC 24 kHz: fine time steps that one code of each level covers. 32 and 44.1 kHz have (8, 4, 2, 1)."""
 
-    A code stands before those that refine it, depth first; three codebooks make Mini-Omni's seven streams:
 
-        codebook 0             t0
-        codebook 1      t1            t4
-        codebook 2    t2  t3        t5  t6            -> [0, 1, 2, 2, 1, 2, 2]
+def rate_order(strides: Sequence[int]) -> list[tuple[int, int]]:
+    """(level, place in the frame) of each stream: by start in time, the coarser first.
+
+    A code stands before those that refine it; strides (4, 2, 1) make Mini-Omni's seven streams:
+
+        level 0             t0
+        level 1      t1            t4
+        level 2    t2  t3        t5  t6
     """
-    order: list[int] = []
-    for codebook in reversed(range(num_codebooks)):
-        order = [codebook, *order, *order]
-    return order
+    places = [(level, place) for level, stride in enumerate(strides) for place in range(strides[0] // stride)]
+    return sorted(places, key=lambda at: (at[1] * strides[at[0]], at[0]))
 
 
-def flatten_rates(codebooks: list[Tensor]) -> Tensor:
-    """Codebook k of (batch, frames * 2^k) codes -> codes (batch, 2^len(codebooks) - 1, frames) in rate_order."""
-    batch, frames = codebooks[0].shape
-    by_frame = [codes.reshape(batch, frames, -1) for codes in codebooks]
-    taken = [0] * len(codebooks)
-    streams = []
-    for codebook in rate_order(len(codebooks)):
-        streams.append(by_frame[codebook][:, :, taken[codebook]])
-        taken[codebook] += 1
-    return torch.stack(streams, 1)
+def flatten_rates(levels: Sequence[Tensor], strides: Sequence[int] = SNAC_STRIDES) -> Tensor:
+    """Levels (batch, frames * places) of several rates -> codes (batch, streams, frames) in rate_order."""
+    return torch.stack(
+        [levels[level][:, place :: strides[0] // strides[level]] for level, place in rate_order(strides)], dim=1
+    )
 
 
-def split_rates(codes: Tensor) -> list[Tensor]:
-    """Inverse of flatten_rates: codes (batch, 2^n - 1, frames) -> n codebooks of (batch, frames * 2^k)."""
-    num_codebooks = (codes.shape[1] + 1).bit_length() - 1
-    order = torch.tensor(rate_order(num_codebooks), device=codes.device)
-    return [codes[:, order == codebook].transpose(1, 2).flatten(1) for codebook in range(num_codebooks)]
+def split_rates(codes: Tensor, strides: Sequence[int] = SNAC_STRIDES) -> list[Tensor]:
+    """Inverse of flatten_rates."""
+    order = rate_order(strides)
+    rows = [[index for index, (level, _) in enumerate(order) if level == wanted] for wanted in range(len(strides))]
+    return [codes[:, of_level].transpose(1, 2).flatten(1) for of_level in rows]

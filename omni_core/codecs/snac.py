@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -26,30 +25,11 @@ from data_contracts.components import CodecSettings
 from data_contracts.errors import WeightsError
 from omni_core.codecs._streaming import DecodingStream, OverlapStream
 from omni_core.receptive_field import convolutions, look_ahead_frames
+from omni_core.token_layout import flatten_rates, rate_order, split_rates
 
 PUBLIC_WEIGHTS = "hubertsiuzdak/snac_24khz"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 NOISE_SEED = 0
-
-
-def stream_order(strides: Sequence[int]) -> list[tuple[int, int]]:
-    """(level, place in the frame) of each stream: by start in time, the coarser first; (4, 2, 1) gives t0 .. t6 above."""
-    places = [(level, place) for level, stride in enumerate(strides) for place in range(strides[0] // stride)]
-    return sorted(places, key=lambda at: (at[1] * strides[at[0]], at[0]))
-
-
-def flatten(levels: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
-    """Levels (batch, frames * places) -> streams (batch, streams, frames)."""
-    return torch.stack(
-        [levels[level][:, place :: strides[0] // strides[level]] for level, place in stream_order(strides)], dim=1
-    )
-
-
-def unflatten(streams: Tensor, strides: Sequence[int]) -> list[Tensor]:
-    """Inverse of flatten."""
-    order = stream_order(strides)
-    rows = [[index for index, (level, _) in enumerate(order) if level == wanted] for wanted in range(len(strides))]
-    return [streams[:, of_level].transpose(1, 2).flatten(1) for of_level in rows]
 
 
 class PlacedNoise(nn.Module):
@@ -76,7 +56,7 @@ class Snac:
     def __init__(self, model, config: dict):
         self.model, self.config = model, config
         self.strides = list(model.vq_strides)
-        self.num_codebooks, self.codebook_size = len(stream_order(self.strides)), model.codebook_size
+        self.num_codebooks, self.codebook_size = len(rate_order(self.strides)), model.codebook_size
         self.sample_rate_hz = model.sampling_rate
         self.samples_per_frame = int(model.hop_length) * self.strides[0]
         self.frame_rate_hz = self.sample_rate_hz / self.samples_per_frame
@@ -91,7 +71,7 @@ class Snac:
     def encode(self, waveform: Tensor) -> Tensor:
         """(batch, samples) -> codes (batch, num_codebooks, ceil(samples / samples_per_frame))."""
         frames = math.ceil(waveform.shape[-1] / self.samples_per_frame)
-        return flatten(self.model.encode(waveform[:, None]), self.strides)[:, :, :frames]
+        return flatten_rates(self.model.encode(waveform[:, None]), self.strides)[:, :, :frames]
 
     @torch.no_grad()
     def decode(self, codes: Tensor, first_frame: int = 0) -> Tensor:
@@ -100,7 +80,7 @@ class Snac:
         for noise in self.noises:
             noise.first_frame = first_frame - before
         whole = F.pad(codes.float(), (before, after), mode="replicate").long()  # whole windows for the attention
-        waveform = self.model.decode(unflatten(whole, self.strides))[:, 0]
+        waveform = self.model.decode(split_rates(whole, self.strides))[:, 0]
         return waveform[:, before * self.samples_per_frame :][:, : codes.shape[2] * self.samples_per_frame]
 
     def stream(self) -> DecodingStream:
@@ -115,7 +95,7 @@ class Snac:
         """
         steps, width = self.strides[0], self.model.latent_dim
         vectors = torch.zeros(self.num_codebooks, self.codebook_size, steps, width)
-        for stream, (level, place) in enumerate(stream_order(self.strides)):
+        for stream, (level, place) in enumerate(rate_order(self.strides)):
             quantizer, stride = self.model.quantizer.quantizers[level], self.strides[level]
             projected = quantizer.out_proj(quantizer.codebook.weight.T[None])[0].T
             vectors[stream, :, place * stride : (place + 1) * stride] = projected[:, None]

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omni_core.token_layout import MINI_OMNI, ParallelLayout, TokenLayout, flatten_rates, split_rates
+from omni_core.token_layout import MINI_OMNI, ParallelLayout, TokenLayout, flatten_rates, rate_order, split_rates
 
 
 def slow_delay(codes, layout):
@@ -66,15 +66,26 @@ def test_streams_that_end_are_what_the_picture_shows():
     ]
 
 
-@given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 99))
-def test_flatten_then_split_returns_the_codebooks(num_codebooks, frames, seed):
-    generator = torch.Generator().manual_seed(seed)
-    codebooks = [torch.randint(99, (2, frames * 2**k), generator=generator) for k in range(num_codebooks)]
-    codes = flatten_rates(codebooks)
-    assert codes.shape == (2, 2**num_codebooks - 1, frames)
-    assert all(torch.equal(a, b) for a, b in zip(split_rates(codes), codebooks, strict=True))
+def test_seven_streams_stand_as_mini_omni_has_them():
+    """t0..t6 -> coarse [t0], mid [t1, t4], fine [t2, t3, t5, t6]."""
+    coarse, mid, fine = split_rates(torch.arange(7)[None, :, None], [4, 2, 1])
+    assert (coarse.tolist(), mid.tolist(), fine.tolist()) == ([[0]], [[1, 4]], [[2, 3, 5, 6]])
 
 
-def test_three_rates_are_flattened_in_mini_omnis_order():
-    frame = flatten_rates([torch.tensor([[0]]), torch.tensor([[1, 4]]), torch.tensor([[2, 3, 5, 6]])])
-    assert frame[0, :, 0].tolist() == [0, 1, 2, 3, 4, 5, 6]  # c0=[t0], c1=[t1,t4], c2=[t2,t3,t5,t6]
+def test_four_rates_are_fifteen_streams():
+    levels = split_rates(torch.arange(30).reshape(1, 2, 15).transpose(1, 2), [8, 4, 2, 1])
+    assert [level.shape[1] for level in levels] == [2, 4, 8, 16]
+    assert levels[0].tolist() == [[0, 15]] and levels[1].tolist() == [[1, 8, 16, 23]]
+
+
+@given(frames=st.integers(0, 5), batch=st.integers(1, 3), ratios=st.lists(st.integers(1, 3), min_size=0, max_size=3))
+def test_flatten_then_split_returns_the_levels_and_the_other_way_round(frames, batch, ratios):
+    strides = [1]
+    for ratio in ratios:
+        strides.insert(0, strides[0] * ratio)
+    levels = [torch.randint(99, (batch, frames * strides[0] // stride)) for stride in strides]
+    streams = flatten_rates(levels, strides)
+    assert streams.shape == (batch, len(rate_order(strides)), frames)
+    assert all(torch.equal(a, b) for a, b in zip(split_rates(streams, strides), levels, strict=True))
+    other = torch.randint(99, streams.shape)
+    assert torch.equal(flatten_rates(split_rates(other, strides), strides), other)

@@ -1,43 +1,17 @@
-"""SNAC's levels and streams, and that ours is the package's SNAC, noise excepted."""
+"""SNAC: that ours is the package's SNAC, noise excepted."""
 
 import json
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_contracts.components import CodecSettings
 from data_contracts.errors import WeightsError
 from omni_core.codecs import snac
+from omni_core.token_layout import split_rates
 from tests.omni_core.codecs.tiny_codecs import snac_config, write_snac
 
 SETTINGS = CodecSettings(name="snac", weights="as the test says")
-
-
-def test_seven_streams_stand_as_mini_omni_has_them():
-    """t0..t6 -> coarse [t0], mid [t1, t4], fine [t2, t3, t5, t6]."""
-    coarse, mid, fine = snac.unflatten(torch.arange(7)[None, :, None], [4, 2, 1])
-    assert (coarse.tolist(), mid.tolist(), fine.tolist()) == ([[0]], [[1, 4]], [[2, 3, 5, 6]])
-
-
-def test_four_rates_are_fifteen_streams():
-    levels = snac.unflatten(torch.arange(30).reshape(1, 2, 15).transpose(1, 2), [8, 4, 2, 1])
-    assert [level.shape[1] for level in levels] == [2, 4, 8, 16]
-    assert levels[0].tolist() == [[0, 15]] and levels[1].tolist() == [[1, 8, 16, 23]]
-
-
-@given(frames=st.integers(0, 5), batch=st.integers(1, 3), ratios=st.lists(st.integers(1, 3), min_size=0, max_size=3))
-def test_flatten_then_unflatten_returns_the_levels_and_the_other_way_round(frames, batch, ratios):
-    strides = [1]
-    for ratio in ratios:
-        strides.insert(0, strides[0] * ratio)
-    levels = [torch.randint(99, (batch, frames * strides[0] // stride)) for stride in strides]
-    streams = snac.flatten(levels, strides)
-    assert streams.shape == (batch, len(snac.stream_order(strides)), frames)
-    assert all(torch.equal(a, b) for a, b in zip(snac.unflatten(streams, strides), levels, strict=True))
-    other = torch.randint(99, streams.shape)
-    assert torch.equal(snac.flatten(snac.unflatten(other, strides), strides), other)
 
 
 @pytest.mark.parametrize("rate", ["24khz", "44khz"])
@@ -53,7 +27,7 @@ def test_codes_and_sound_are_those_of_the_package(tmp_path, rate):
         levels = theirs.encode(waveform[:, None])
         sound = theirs.decode(levels)[:, 0]
     codes = ours.encode(waveform)
-    assert all(torch.equal(a, b) for a, b in zip(snac.unflatten(codes, ours.strides), levels, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(split_rates(codes, ours.strides), levels, strict=True))
     assert torch.allclose(ours.decode(codes), sound, atol=1e-5)
 
 
