@@ -8,6 +8,7 @@ begun is cleared away by the next one: its folder's lock ended with it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -63,6 +64,12 @@ def _locked_folder(parent: Path, kind: str) -> tuple[Path, int]:
         os.close(lock)  # cleared away by another process before it was locked
 
 
+def _is_full(error: Exception) -> bool:
+    """Of Python's own errors by number; safetensors raises one that is no OSError and only tells it."""
+    told = "(os error 28)" in str(error) or "(os error 122)" in str(error)
+    return told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+
+
 def _clear_abandoned(parent: Path) -> None:
     """Remove the scratch folders that no living process holds: gigabytes may lie in them after a kill."""
     for folder in parent.iterdir():
@@ -100,8 +107,8 @@ class ArtifactStore:
             ) from error
         try:
             yield folder
-        except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        except Exception as error:
+            if _is_full(error):
                 raise StorageError(
                     f"the disk of the store {self.root} is full while writing '{kind}'; free some space and start again, finished stages are kept"
                 ) from error

@@ -144,7 +144,7 @@ def test_each_start_but_the_last_was_killed_and_the_last_one_ends(chain):
 
 
 def test_no_kill_leaves_a_half_written_artifact_in_the_store(chain):
-    assert {name: one.broken for name, one in chain.starts.items()} == dict.fromkeys(chain.starts, [])
+    assert {name: one.broken for name, one in chain.starts.items()} == {name: [] for name in chain.starts}
 
 
 def test_what_killed_starts_had_begun_is_cleared_away(chain):
