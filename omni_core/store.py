@@ -2,17 +2,21 @@
 
     root/<kind>/<digest>/card.json + files          root is an fsspec URL: a folder, s3://..., memory://...
 
-A folder is written under a temporary name and renamed, so a name that exists is whole.
+A folder is written under a temporary name and renamed, so a name that exists is whole. What a killed process had
+begun is cleared away by the next one: its folder's lock ended with it.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,6 +52,36 @@ def describe_files(folder: Path) -> dict[str, FileEntry]:
     }
 
 
+def _locked_folder(parent: Path, kind: str) -> tuple[Path, int]:
+    """A new folder and the descriptor that holds its lock; the kernel lets go of it when the process dies."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
+        lock = os.open(folder, os.O_RDONLY)
+        with suppress(OSError):  # a file system without locks: nothing is cleared away there either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # cleared away by another process before it was locked
+
+
+def _is_full(error: Exception) -> bool:
+    """Of Python's own errors by number; safetensors raises one that is no OSError and only tells it."""
+    told = "(os error 28)" in str(error) or "(os error 122)" in str(error)
+    return told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
+
+
+def _clear_abandoned(parent: Path) -> None:
+    """Remove the scratch folders that no living process holds: gigabytes may lie in them after a kill."""
+    for folder in parent.iterdir():
+        with suppress(OSError):  # held, gone, or a file system without locks
+            lock = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
 class ArtifactStore:
     """Writes and opens artifacts below one root (fsspec URL or folder)."""
 
@@ -64,21 +98,24 @@ class ArtifactStore:
         parent = Path(self.base) / ".tmp" if self.is_local else Path(tempfile.gettempdir())
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
+            if self.is_local:
+                _clear_abandoned(parent)
+            folder, lock = _locked_folder(parent, kind)
         except OSError as error:
             raise StorageError(
                 f"cannot write to the store {self.root}: {error.strerror}; free some space or choose another store"
             ) from error
         try:
             yield folder
-        except OSError as error:
-            if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        except Exception as error:
+            if _is_full(error):
                 raise StorageError(
                     f"the disk of the store {self.root} is full while writing '{kind}'; free some space and start again, finished stages are kept"
                 ) from error
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
 
     def commit(
         self,

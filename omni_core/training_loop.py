@@ -5,6 +5,7 @@ The data of a step depends on the seed and the step's number only, so a resumed 
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from data_contracts.errors import StorageError
 from omni_core.progress import Progress, silent
 
 WARMUP_SHARE = 0.1
@@ -83,14 +85,22 @@ def run(
 
 
 def _save(path: Path, module: nn.Module, optimizer, schedule, step: int, curve: Curve) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     trained = {name for name, p in module.named_parameters() if p.requires_grad}
     weights = {name: value for name, value in module.state_dict().items() if name in trained}
     state = {"module": weights, "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(),
              "step": step, "curve": json.dumps(curve.rows)}  # fmt: skip
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    os.replace(part, path)
+    part, buffer = path.with_suffix(".part"), io.BytesIO()
+    torch.save(state, buffer)  # straight to a file, it says of a full disk only "unexpected pos 576 vs 534"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(buffer.getbuffer())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise StorageError(
+            f"cannot write the checkpoint {path}: {error.strerror}; free some space and start again, "
+            "training goes on from the checkpoint before"
+        ) from error
 
 
 def _resume(path: Path, module: nn.Module, optimizer, schedule, curve: Curve) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections import namedtuple
 from pathlib import Path
 from typing import Any
@@ -180,3 +182,16 @@ def make_latency(store):
             )
 
     return make
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A file system of 1 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        assert not os.environ.get("CI"), "CI must be able to mount a tmpfs"
+        pytest.skip("test of a full disk: mount is not permitted")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

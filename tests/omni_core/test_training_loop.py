@@ -1,9 +1,13 @@
 """Killed training goes on as if it had never stopped."""
 
+from shutil import disk_usage
+
 import pytest
 import torch
 from torch import nn
 
+from data_contracts.errors import StorageError
+from omni_core.progress import silent
 from omni_core.training_loop import Curve, run, step_generator
 
 
@@ -11,9 +15,9 @@ class Killed(Exception):
     pass
 
 
-def train(work, steps=12, kill_at=None):
+def train(work, steps=12, kill_at=None, width=8, progress=silent):
     torch.manual_seed(0)
-    model, curve = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1)), Curve()
+    model, curve = nn.Sequential(nn.Linear(3, width), nn.Dropout(0.5), nn.Linear(width, 1)), Curve()
 
     def loss_of(step):
         if step == kill_at:
@@ -21,7 +25,8 @@ def train(work, steps=12, kill_at=None):
         x = torch.randn(16, 3, generator=step_generator(0, step))
         return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
 
-    run("phase", model, loss_of, steps=steps, learning_rate=1e-2, seed=0, work=work, checkpoint_every=5, curve=curve)
+    run("phase", model, loss_of, steps=steps, learning_rate=1e-2, seed=0, work=work, checkpoint_every=5, curve=curve,
+        progress=progress)  # fmt: skip
     return model, curve
 
 
@@ -41,6 +46,23 @@ def test_a_finished_phase_is_not_trained_again(tmp_path):
     again, curve = train(tmp_path, kill_at=0)
     assert torch.equal(first[0].weight, again[0].weight)
     assert curve.rows[-1][0] == 12
+
+
+def test_a_full_disk_says_so_and_keeps_the_checkpoint_before(small_disk):
+    def fill_up(step: int, *_: object) -> None:
+        if step == 7:
+            (small_disk / "other").write_bytes(b"0" * (disk_usage(small_disk).free - (32 << 10)))
+
+    with pytest.raises(
+        StorageError, match=r"cannot write the checkpoint .*: No space left .*; free some space and start"
+    ):
+        train(small_disk / "work", width=4096, progress=fill_up)
+    (kept,) = (small_disk / "work").iterdir()
+    assert torch.load(kept, weights_only=True)["step"] == 5
+    (small_disk / "other").unlink()
+    resumed, _ = train(small_disk / "work", width=4096)
+    whole, _ = train(small_disk.parent / "whole", width=4096)
+    assert torch.equal(resumed[0].weight, whole[0].weight)
 
 
 def test_training_lowers_the_loss(tmp_path):
