@@ -29,8 +29,9 @@ weights: setup  ## fetch the bundled weights, by sha256, into var/weights
 demo: weights  ## the main job twice: preset quickstart, then one component swapped
 	@$(BIN)/omni demo
 
+# Two processes of one thread each (tests/conftest.py); a file stays in one of them, and with it its fixtures.
 test: weights  ## all tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup  ## lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from data_contracts.components import CodecSettings, ComponentsSettings
+from data_contracts.components import CodecSettings
 from data_contracts.errors import SettingsError, WeightsError
 from data_contracts.ingest import Manifest
 from omni_core import components
@@ -45,20 +45,6 @@ def test_a_codec_that_needs_weights_says_which(store, name, tmp_path):
     with pytest.raises(SettingsError, match=rf"set components.codec.weights to a folder or a hub id, as \w+/{name}"):
         fit_codec(store, NO_DATA, [], CodecSettings(name=name), tmp_path)
     assert not list(tmp_path.glob("store/codec/*"))
-
-
-def test_preflight_finds_the_missing_weights_before_anything_is_written(tmp_path):
-    from data_contracts.retrain import RetrainSettings
-    from omni_core.preflight import preflight
-
-    parts = ComponentsSettings(
-        language_model={"weights": str(tmp_path)}, encoder={"name": "log_mel", "weights": ""},
-        codec={"name": "snac", "vocoder": "griffin_lim"})  # fmt: skip
-    settings = RetrainSettings(
-        components=parts, ingest={"sources": (str(tmp_path),)}, evaluate={"judge": str(tmp_path)}
-    )
-    with pytest.raises(SettingsError, match="hubertsiuzdak/snac_24khz"):
-        preflight(settings, tmp_path)
 
 
 def test_a_hub_id_that_is_not_there_stores_nothing(store, tmp_path):

@@ -42,6 +42,8 @@ RECORD = {
     "surplus_cells": 0,
     "first_line_of_id": None,
     "unvoiced": None,
+    "flaw": None,
+    "flaw_rule": None,
 }
 
 
