@@ -97,6 +97,9 @@ def test_a_server_says_what_its_database_says(registry, monkeypatch):
     monkeypatch.setenv("_MLFLOW_SERVER_FILE_STORE", tracking.tracking_uri(str(registry)))
     monkeypatch.setenv("_MLFLOW_SERVER_REGISTRY_STORE", tracking.tracking_uri(str(registry)))
     monkeypatch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "false")
+    # MLflow's server points its whole process at its registry; later tests of this process have their own
+    monkeypatch.setattr("mlflow.tracking._model_registry.utils._registry_uri", None)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", tracking.tracking_uri(str(registry)))
     from mlflow.server import app
     from werkzeug.serving import make_server
 
