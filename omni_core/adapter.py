@@ -88,18 +88,29 @@ class Adapter(nn.Module):
         hidden, counts = self.frames(features, counts)
         return F.ctc_loss(self.log_probs(hidden).transpose(0, 1), targets, counts, target_counts, zero_infinity=True)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """One question (frames, feature_width) -> (segments, model_width); silence gives no segment."""
+    def listen(self, features: Tensor) -> tuple[list[int], Tensor]:
+        """One question (frames, feature_width) -> the tokens heard, as ids of the language model, and their embeddings
+        (segments, model_width); silence gives none."""
         hidden, _ = self.frames(features[None], torch.tensor([len(features)]))
         log_probs = self.log_probs(hidden)[0]
-        owner = self._segments(log_probs.argmax(-1))
+        best = log_probs.argmax(-1)
+        owner = self._segments(best)
         heard = owner >= 0
         number = int(owner.max()) + 1 if len(owner) else 0
+        tokens = [self.config.tokens[int(best[owner == segment][0]) - 1] for segment in range(number)]
         weights = log_probs[heard, 1:].softmax(-1)
         values = weights @ self.embeddings + self.correction(hidden[0][heard])
         sums = values.new_zeros(number, self.config.model_width).index_add(0, owner[heard], values)
         counts = values.new_zeros(number).index_add(0, owner[heard], torch.ones_like(values[:, 0]))
-        return sums / counts[:, None]
+        return tokens, sums / counts[:, None]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """One question (frames, feature_width) -> (segments, model_width)."""
+        return self.listen(features)[1]
+
+    def hear(self, features: Tensor) -> list[int]:
+        """One question (frames, feature_width) -> ids of the language model's tokens that the adapter heard."""
+        return self.listen(features)[0]
 
     @staticmethod
     def _segments(best: Tensor) -> Tensor:
@@ -108,14 +119,6 @@ class Adapter(nn.Module):
         changed[1:] = best[1:] != best[:-1]
         number = (changed & (best != BLANK)).long().cumsum(0) - 1
         return torch.where(best == BLANK, -1, number)
-
-    def hear(self, features: Tensor) -> list[int]:
-        """One question (frames, feature_width) -> ids of the language model's tokens that the adapter heard."""
-        hidden, _ = self.frames(features[None], torch.tensor([len(features)]))
-        best = self.log_probs(hidden)[0].argmax(-1)
-        owner = self._segments(best)
-        firsts = [int((owner == number).nonzero()[0]) for number in range(int(owner.max()) + 1)] if len(owner) else []
-        return [self.config.tokens[int(best[first]) - 1] for first in firsts]
 
     def config_dict(self) -> dict:
         """For config.json."""

@@ -3,8 +3,9 @@
     even spread between the silences -> one Gaussian a phoneme -> align -> Gaussians anew ... (10 rounds, seconds)
 
 Monophone hidden Markov models from a flat start, as in The HTK Book (Young et al., section 3) and Kaldi's mono stage,
-with one state a phoneme. Against the durations that the voice's own model used, phoneme borders are 35 ms off on
-average after this, 45 ms with a recogniser started from the even spread, 31 ms with one started from here (50 answers).
+with one state a phoneme. Against the durations that the voice's own model used, phoneme borders are 35 ms off on average
+after this (a constant shift taken off), 38 ms with a recogniser started from the even spread, 32 ms with one started from
+here (50 answers).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from omni_core.adapter import Adapter, AdapterConfig, tokens_to_hear
 from omni_core.language_models.huggingface import CausalLanguageModel, chat_format
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.progress import Progress, silent
-from omni_core.training_loop import Curve, run, step_generator
+from omni_core.training_loop import Curve, Schedule, run, step_generator
 
 IGNORED = -100
 
@@ -81,18 +81,10 @@ def train_alignment(
         padded = pad_sequence(features, batch_first=True)
         return {"loss": adapter.alignment_loss(padded, counts, pad_sequence(wanted, batch_first=True), lengths)}
 
-    run(
-        "alignment",
-        adapter,
-        loss_of,
-        steps=settings.alignment_steps,
-        learning_rate=settings.learning_rate,
-        seed=settings.seed,
-        work=work,
-        checkpoint_every=settings.checkpoint_every_steps,
-        curve=curve,
-        progress=progress,
+    schedule = Schedule(
+        settings.alignment_steps, settings.learning_rate, settings.seed, settings.checkpoint_every_steps
     )
+    run("alignment", adapter, loss_of, schedule, work, curve, progress)
 
 
 def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Tensor], answers: list[str]) -> Tensor:
@@ -135,18 +127,10 @@ def train_answers(
         with torch.autocast("cpu", torch.bfloat16):
             return {"loss": answer_loss(lm, prefix, questions, [turn["answer_text"] for turn in batch])}
 
-    run(
-        "answer",
-        prefix,
-        loss_of,
-        steps=settings.answer_steps,
-        learning_rate=settings.answer_learning_rate,
-        seed=settings.seed,
-        work=work,
-        checkpoint_every=settings.checkpoint_every_steps,
-        curve=curve,
-        progress=progress,
+    schedule = Schedule(
+        settings.answer_steps, settings.answer_learning_rate, settings.seed, settings.checkpoint_every_steps
     )
+    run("answer", prefix, loss_of, schedule, work, curve, progress)
     return prefix
 
 

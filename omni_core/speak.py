@@ -13,7 +13,7 @@ from data_contracts.errors import SourceError
 from data_contracts.train import SpeakSettings
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads.talker import Conditioning, Talker
-from omni_core.training_loop import Curve, run, step_generator
+from omni_core.training_loop import Curve, Schedule, run, step_generator
 
 LATENT_WEIGHT, DURATION_WEIGHT, PROSODY_WEIGHT = 3.0, 0.3, 0.1
 NEIGHBOURS = 8
@@ -101,18 +101,8 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             return _losses(talker, batch, settings.code_dropout, settings.decoded)
 
-    run(
-        "speak",
-        talker,
-        loss_of,
-        steps=settings.steps,
-        learning_rate=settings.learning_rate,
-        seed=settings.seed,
-        work=work,
-        checkpoint_every=settings.checkpoint_every_steps,
-        curve=curve,
-        progress=progress,
-    )
+    schedule = Schedule(settings.steps, settings.learning_rate, settings.seed, settings.checkpoint_every_steps)
+    run("speak", talker, loss_of, schedule, work, curve, progress)
 
 
 @torch.no_grad()

@@ -109,13 +109,14 @@ class SpeechToSpeech:
         return self.encoder.encode([torch.from_numpy(np.ascontiguousarray(samples))])[0]
 
     @torch.no_grad()
+    def _listen(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[str, Tensor]:
+        """The question in the words that the adapter hears, and as embeddings (segments, width)."""
+        tokens, question = self.adapter.listen(self.features(waveform, sample_rate_hz))
+        return self.tokenizer.decode(tokens).strip(), question
+
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
         """The question as the adapter hears it, in words."""
-        return self.words_heard(self.features(waveform, sample_rate_hz))
-
-    def words_heard(self, features: Tensor) -> str:
-        """Encoder features (frames, width) -> the question in words."""
-        return self.tokenizer.decode(self.adapter.hear(features)).strip()
+        return self._listen(waveform, sample_rate_hz)[0]
 
     @torch.no_grad()
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
@@ -184,11 +185,9 @@ class SpeechToSpeech:
 
     def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
         """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
-        return self._stream(self.features(waveform, sample_rate_hz))
+        return self._stream(self._listen(waveform, sample_rate_hz)[1])
 
-    def _stream(self, features: Tensor) -> Iterator[tuple[str, np.ndarray]]:
-        with torch.no_grad():
-            question = self.adapter(features)
+    def _stream(self, question: Tensor) -> Iterator[tuple[str, np.ndarray]]:
         thought = self._think(question)
         heard = False
         for chunk in self.speak(thought):
@@ -202,10 +201,9 @@ class SpeechToSpeech:
         torch.manual_seed(seed)
         started = time.perf_counter()
         first, text, chunks = 0.0, "", []
-        features = self.features(waveform, sample_rate_hz)
-        for text, chunk in self._stream(features):  # noqa: B007 the last text is the answer's
+        heard, question = self._listen(waveform, sample_rate_hz)
+        for text, chunk in self._stream(question):  # noqa: B007 the last text is the answer's
             first = first or time.perf_counter() - started
             chunks.append(chunk)
         total = time.perf_counter() - started
-        heard = self.words_heard(features)  # after the clock: for the report, the answer does not need it
         return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total)

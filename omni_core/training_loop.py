@@ -37,6 +37,17 @@ class Curve:
         return next(value for _, n, value in reversed(self.rows) if n == name)
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a phase trains, and how often it is kept."""
+
+    steps: int
+    learning_rate: float
+    """Peak of the one-cycle rate."""
+    seed: int
+    checkpoint_every: int
+
+
 def step_generator(seed: int, step: int) -> torch.Generator:
     """Randomness of one step."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
@@ -46,41 +57,40 @@ def run(
     phase: str,
     module: nn.Module,
     loss_of: Callable[[int], dict[str, Tensor]],
-    *,
-    steps: int,
-    learning_rate: float,
-    seed: int,
+    schedule: Schedule,
     work: Path,
-    checkpoint_every: int,
     curve: Curve,
     progress: Progress = silent,
 ) -> None:
-    """Train `module` in place for `steps` steps of AdamW under a one-cycle rate.
+    """Train `module` in place by AdamW under a one-cycle rate.
 
     loss_of(step) -> named losses, of which the first is minimised. A checkpoint (<work>/<phase>.pt: weights,
-    optimizer, step, curve) is written whole every `checkpoint_every` steps and at the end, and found again.
+    optimizer, step, curve) is written whole every so many steps and at the end, and found again.
     """
+    steps = schedule.steps
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, learning_rate, total_steps=steps + 1, pct_start=WARMUP_SHARE
+    optimizer = torch.optim.AdamW(
+        parameters, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=steps + 1, pct_start=WARMUP_SHARE
     )
     path = work / f"{phase}.pt"
-    start = _resume(path, module, optimizer, schedule, curve)
+    start = _resume(path, module, optimizer, rate, curve)
     module.train()
     for step in range(start, steps):
-        torch.manual_seed(seed * 1_000_003 + step)  # dropout of a resumed run is that of an uninterrupted one
+        torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout of a resumed run is that of an uninterrupted one
         losses = loss_of(step)
         optimizer.zero_grad()
         next(iter(losses.values())).backward()
         nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()
-        schedule.step()
+        rate.step()
         values = {name: loss.item() for name, loss in losses.items()}
         curve.add(step + 1, **{f"{phase}_{name}": value for name, value in values.items()})
         progress(step + 1, steps, f"{phase}, " + ", ".join(f"{k} {v:.2f}" for k, v in values.items()))
-        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
-            _save(path, module, optimizer, schedule, step + 1, curve)
+        if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == steps:
+            _save(path, module, optimizer, rate, step + 1, curve)
     module.eval()
 
 

@@ -221,12 +221,9 @@ def train_stage(
         stage.name,
         head,
         lambda step: losses(head, draw(turns_of, stage, batch, head.layout, seed, step)),
-        steps=steps,
-        learning_rate=stage.learning_rate,
-        seed=seed,
-        work=work,
-        checkpoint_every=checkpoint_every,
-        curve=curve,
-        progress=progress,
+        training_loop.Schedule(steps, stage.learning_rate, seed, checkpoint_every),
+        work,
+        curve,
+        progress,
     )
     head.requires_grad_(False)

@@ -207,13 +207,13 @@ class Talker(nn.Module):
         frames = codes.shape[2]
         conditions = self.frame_conditions(encoded, prosody, c.durations)
         conditions = F.pad(conditions, (0, 0, 0, max(0, frames - conditions.shape[1])))[:, :frames]
-        guess, latent = self.latent(conditions), self.prior.of_codes(codes).sum(1)
+        guess, vectors = self.latent(conditions), self.prior.of_codes(codes)
         real = torch.arange(frames) < frame_counts[:, None]
         seen = self._with_noise(self.layout.delay(codes[:decoded]), code_dropout)
-        logits = self.logits(conditions[:decoded], guess[:decoded], codes[:decoded], seen)
+        logits = self.logits(conditions[:decoded], guess[:decoded], vectors[:decoded], seen)
         targets = torch.where(real[:decoded, None], codes[:decoded], self.layout.pad)
         code_loss = F.cross_entropy(logits.flatten(0, 2).float(), targets.flatten(), ignore_index=self.layout.pad)
-        losses = {"codes": code_loss, "latent": latent_loss(guess, latent, real.float())}
+        losses = {"codes": code_loss, "latent": latent_loss(guess, vectors.sum(1), real.float())}
         return losses | self._variance_losses(encoded, prosody, c)
 
     def _with_noise(self, streams: Tensor, share: float) -> Tensor:
@@ -222,10 +222,10 @@ class Talker(nn.Module):
         drop = (torch.rand(streams.shape) < share) & (streams != self.layout.pad)
         return torch.where(drop, noise, streams)
 
-    def logits(self, conditions: Tensor, guess: Tensor, codes: Tensor, seen: Tensor) -> Tensor:
-        """Teacher forcing: conditions (batch, frames, width), guesses of the latent, codes and the streams that the decoder
-        sees -> (batch, streams, frames, codes), each code given those before it."""
-        frames, vectors = codes.shape[2], self.prior.of_codes(codes)
+    def logits(self, conditions: Tensor, guess: Tensor, vectors: Tensor, seen: Tensor) -> Tensor:
+        """Teacher forcing: conditions (batch, frames, width), guesses of the latent, the codes' vectors and the streams
+        that the decoder sees -> (batch, streams, frames, codes), each code given those before it."""
+        frames = vectors.shape[2]
         hidden = self.decoder(inputs_embeds=self.step_inputs(conditions, seen)).last_hidden_state
         by_frame = torch.stack([hidden[:, d : d + frames] for d in self.layout.delays], 1)  # of the step that says it
         said = vectors.cumsum(1) - vectors

@@ -8,7 +8,7 @@ from torch import nn
 
 from data_contracts.errors import StorageError
 from omni_core.progress import silent
-from omni_core.training_loop import Curve, run, step_generator
+from omni_core.training_loop import Curve, Schedule, run, step_generator
 
 
 class Killed(Exception):
@@ -25,8 +25,7 @@ def train(work, steps=12, kill_at=None, width=8, progress=silent):
         x = torch.randn(16, 3, generator=step_generator(0, step))
         return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
 
-    run("phase", model, loss_of, steps=steps, learning_rate=1e-2, seed=0, work=work, checkpoint_every=5, curve=curve,
-        progress=progress)  # fmt: skip
+    run("phase", model, loss_of, Schedule(steps, 1e-2, seed=0, checkpoint_every=5), work, curve, progress)
     return model, curve
 
 

@@ -40,7 +40,9 @@ def test_stepping_gives_what_teacher_forcing_predicts():
     talker, c = small_talker(), answer()
     conditions = talker.frame_conditions(talker.encode(c), talker.normalised_prosody(c), c.durations)
     codes = torch.stack(list(talker.speak(conditions)), 1)[None]
-    best = talker.logits(conditions, talker.latent(conditions), codes, talker.layout.delay(codes)).argmax(-1)
+    best = talker.logits(
+        conditions, talker.latent(conditions), talker.prior.of_codes(codes), talker.layout.delay(codes)
+    ).argmax(-1)
     assert torch.equal(best, codes)
 
 
