@@ -8,20 +8,8 @@ import pyarrow.parquet as pq
 from data_contracts.ingest import IngestSettings, Manifest, QualitySettings
 from omni_core.ingest import ingest
 from omni_core.store import ArtifactStore
+from tests.flows.tiny import COLUMNS as TURN_COLUMNS
 
-TURN_COLUMNS = (
-    "id",
-    "language",
-    "split",
-    "topic",
-    "question_text",
-    "answer_text",
-    "question_audio",
-    "answer_audio",
-    "question_speaker",
-    "answer_speaker",
-    "license",
-)
 ANY = QualitySettings(max_rejected_fraction=1, min_train_turns=0, min_validation_turns=0, min_test_turns=0)
 PLACES = ("kitchen", "hall", "attic", "garden", "cellar", "office", "porch", "garage", "bath", "closet", "den", "shed")
 
