@@ -10,10 +10,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 OMNI_CORE = Path(__file__).resolve().parent.parent / "omni_core"
 
 
-class Settings(BaseModel):
-    """A frozen group of settings; an unknown name is refused; attribute docstrings become the form's help."""
+BOUNDS = {
+    "minimum": "at least {}", "exclusiveMinimum": "more than {}", "maximum": "at most {}", "exclusiveMaximum": "less than {}",
+    "minLength": "at least {} characters", "maxLength": "at most {} characters", "minItems": "at least {} items",
+}  # fmt: skip
+"""Key of JSON schema -> its words; the form checks bounds, but tells them only to someone who has broken one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+def with_bounds(schema: dict[str, Any]) -> None:
+    """Add each setting's bounds to its help: "Longest utterance kept, in seconds. (at least 1, at most 60)"."""
+    for setting in schema.get("properties", {}).values():
+        said = [
+            words.format(setting[key])
+            for key, words in BOUNDS.items()
+            if key in setting and "prefixItems" not in setting
+        ]
+        if said:
+            setting["description"] = f"{setting.get('description', '')} ({', '.join(said)})".strip()
+
+
+class Settings(BaseModel):
+    """A frozen group of settings; an unknown name is refused; attribute docstrings and bounds become the form's help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, json_schema_extra=with_bounds)
 
 
 class FileEntry(BaseModel):

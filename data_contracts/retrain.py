@@ -11,6 +11,7 @@ from data_contracts.components import ComponentsSettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.features import FeaturesSettings
 from data_contracts.ingest import IngestSettings
+from data_contracts.notify import NotifySettings
 from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizeSettings
 from data_contracts.report import Report
@@ -33,6 +34,7 @@ class RetrainSettings(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: CompareSettings = CompareSettings()
     promote: PromoteSettings = PromoteSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 class Outcome(BaseModel):

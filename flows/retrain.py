@@ -9,18 +9,21 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
+from tasks.approve import approve
 from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.evaluate import evaluate
 from tasks.features import encoder_features, for_each, language_model_states, speech_targets
 from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
 from tasks.ingest import ingest
+from tasks.notify import tell_outcome
 from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
 from tasks.stage import close_tracking
 from tasks.train import train_listen, train_speak
+from tasks.ui_artifacts import show_outcome
 
 one_stage_at_a_time = ThreadPoolTaskRunner(max_workers=1)  # each of them takes every core
 evaluate_champion = evaluate.with_options(name="evaluate champion")
@@ -30,9 +33,9 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
     task_runner=one_stage_at_a_time,
     persist_result=False,
     flow_run_name="{settings.title}",
-    on_completion=[close_tracking],
-    on_failure=[close_tracking],
-    on_crashed=[close_tracking],
+    on_completion=[close_tracking, tell_outcome],
+    on_failure=[close_tracking, tell_outcome],
+    on_crashed=[close_tracking, tell_outcome],
 )
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
@@ -74,5 +77,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
         "compare": verdict,
     }
     page = report(settings.title, journey, home)
-    promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home)
+    show_outcome(evaluation, latency, verdict, page, home)
+    approval = approve(model, verdict, settings)
+    promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home, approval)
     return Outcome(latency=latency, evaluation=evaluation, verdict=verdict, report=page, promotion=promotion)
