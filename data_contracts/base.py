@@ -10,23 +10,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 OMNI_CORE = Path(__file__).resolve().parent.parent / "omni_core"
 
 
-BOUNDS = {
-    "minimum": "at least {}", "exclusiveMinimum": "more than {}", "maximum": "at most {}", "exclusiveMaximum": "less than {}",
-    "minLength": "at least {} characters", "maxLength": "at most {} characters", "minItems": "at least {} items",
-}  # fmt: skip
-"""Key of JSON schema -> its words; the form checks bounds, but tells them only to someone who has broken one."""
-
-
 def with_bounds(schema: dict[str, Any]) -> None:
-    """Add each setting's bounds to its help: "Longest utterance kept, in seconds. (at least 1, at most 60)"."""
+    """Add each setting's bounds to its help: "Longest utterance kept, in seconds. (1 to 60)".
+
+    The form checks bounds, but tells them only to someone who has broken one.
+    """
     for setting in schema.get("properties", {}).values():
-        said = [
-            words.format(setting[key])
-            for key, words in BOUNDS.items()
-            if key in setting and "prefixItems" not in setting
-        ]
-        if said:
-            setting["description"] = f"{setting.get('description', '')} ({', '.join(said)})".strip()
+        if (said := _bounds(setting)) and "prefixItems" not in setting:
+            setting["description"] = f"{setting.get('description', '')} ({said})".strip()
+
+
+def _bounds(setting: dict[str, Any]) -> str:
+    for low, high, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+    ):
+        if low in setting and high in setting:
+            return f"{setting[low]:g} to {setting[high]:g}{unit}"
+        words = {low: f"at least {{:g}}{unit}", "exclusiveMinimum": "over {:g}",
+                 high: f"at most {{:g}}{unit}", "exclusiveMaximum": "under {:g}"}  # fmt: skip
+        if said := [text.format(setting[key]) for key, text in words.items() if key in setting]:
+            return ", ".join(said)
+    return ""
 
 
 class Settings(BaseModel):

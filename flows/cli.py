@@ -102,6 +102,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--prefect-port", type=int, default=4200, help="port of Prefect's UI (4200)")
     up.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow's UI (5000)")
     up.add_argument("--timezone", default="", help="zone of the nightly run, as Europe/Berlin (this machine's)")
+    up.add_argument(
+        "--watch-every", type=float, default=10.0, metavar="SECONDS", help="between two looks for new data (10)"
+    )
     up.set_defaults(command=_up)
     status = commands.add_parser("status", help="what runs, and when the next run is; 1 when something is not well")
     status.set_defaults(command=_status)
@@ -312,7 +315,9 @@ def _up(arguments: argparse.Namespace) -> None:
     for landing in arguments.landing:
         parse_landing(landing)
     prepare(local_folder(home))
-    services = Services(home, arguments.prefect_port, arguments.mlflow_port, tuple(arguments.landing))
+    services = Services(
+        home, arguments.prefect_port, arguments.mlflow_port, tuple(arguments.landing), arguments.watch_every
+    )
     up(Console(), settings.model_copy(update={"home": home}), services, arguments.timezone or local_timezone())
 
 

@@ -34,7 +34,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while found is not None and id(found) not in seen:
         seen.add(id(found))
         yield found
-        found = found.__cause__ or found.__context__
+        reason = getattr(found, "reason", None)  # urllib's URLError keeps it there
+        found = reason if isinstance(reason, BaseException) else found.__cause__ or found.__context__
 
 
 def _is_fault(error: BaseException) -> bool:

@@ -137,5 +137,6 @@ def run_rows(now: datetime) -> list[tuple[str, str, str, str]]:
             planned.add(run.deployment_id)
         at = (run.start_time or run.expected_start_time or datetime.now(UTC)).astimezone(now.tzinfo)
         said = "waits for approval, in the UI" if run.state.is_paused() else run.state.name.lower()
-        rows.append((run.name, names.get(run.deployment_id, "omni run"), said, f"{at:%a %Y-%m-%d %H:%M %Z}"))
+        name = "" if run.state.is_scheduled() else run.name  # it gets its own when it starts
+        rows.append((name, names.get(run.deployment_id, "omni run"), said, f"{at:%a %Y-%m-%d %H:%M %Z}"))
     return rows

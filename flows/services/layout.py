@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ class Services:
     mlflow_port: int
     landings: tuple[str, ...] = ()
     """URL=FOLDER: a bucket and the source folder that it is copied into."""
+    watch_every_s: float = 10.0
+    """Between two looks at the sources."""
 
     @property
     def folder(self) -> Path:
@@ -87,6 +90,16 @@ def read(home: str) -> Services | None:
         return None
 
 
+def run_now(services: Services) -> bool:
+    """Somebody listens on the supervisor's socket."""
+    with socket.socket(socket.AF_UNIX) as line:
+        try:
+            line.connect(str(services.socket))
+            return True
+        except OSError:
+            return False
+
+
 def environment(services: Services) -> dict[str, str]:
     """Of every service, and of every flow run that the worker starts."""
     local = local_folder(services.home)
@@ -118,7 +131,7 @@ def commands(services: Services) -> dict[str, list[str]]:
                    "--backend-store-uri", f"sqlite:///{local / 'mlflow.db'}",
                    "--default-artifact-root", (local / "mlflow").as_uri(), "--no-serve-artifacts"],
         "worker": [*python, "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "omnirefit"],
-        "watcher": [*python, "flows.cli", "watch", "--home", services.home, *landings],
+        "watcher": [*python, "flows.cli", "watch", "--home", services.home, "--every", str(services.watch_every_s), *landings],
     }  # fmt: skip
 
 
