@@ -31,7 +31,9 @@ SECONDS_BETWEEN_LOOKS = 5
 class Decision(RunInput):
     """The form in Prefect's UI. Nothing has a default that promotes: a run resumed without an answer fails."""
 
-    decision: Literal["promote", "keep the champion"] = Field(description="What happens to the model.")
+    decision: Literal["promote", "keep the champion"] = Field(
+        description="What happens to the model; the arrow opens the list."
+    )
     by: str = Field("", description="Your name, for the history.", max_length=100)
     note: str = Field("", description="Why, for the history.", max_length=500)
 
