@@ -19,15 +19,16 @@ from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
+from tasks.side_by_side import AT_ONCE, finish
 from tasks.stage import close_tracking
 from tasks.train import train_listen, train_speak
 
-one_stage_at_a_time = ThreadPoolTaskRunner(max_workers=1)  # each of them takes every core
+two_branches = ThreadPoolTaskRunner(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
 evaluate_champion = evaluate.with_options(name="evaluate champion")
 
 
 @flow(
-    task_runner=one_stage_at_a_time,
+    task_runner=two_branches,
     persist_result=False,
     flow_run_name="{settings.title}",
     on_completion=[close_tracking],
@@ -44,15 +45,18 @@ def retrain(settings: RetrainSettings) -> Outcome:
     voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
-    codec = fit_codec(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
-    aligner = fit_aligner(manifest, to_fit, language, home)
-
     heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
+    listen = train_listen.submit(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
+
+    codec = fit_codec.submit(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
+    aligner = fit_aligner.submit(manifest, to_fit, language, home)
     targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
     states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
+    speak = train_speak.submit(
+        targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home
+    )
 
-    listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
-    speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
+    finish(heard, listen, codec, aligner, targets, states, speak)
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 
     latency = benchmark(model, manifest, settings.benchmark, home)
@@ -63,10 +67,10 @@ def retrain(settings: RetrainSettings) -> Outcome:
 
     journey = {
         "ingest": manifest,
-        "fit codec": codec,
-        "fit aligner": aligner,
-        "train listen": listen,
-        "train speak": speak,
+        "fit codec": codec.result(),
+        "fit aligner": aligner.result(),
+        "train listen": listen.result(),
+        "train speak": speak.result(),
         "quantize": model,
         "benchmark": latency,
         "evaluate": evaluation,

@@ -136,7 +136,7 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
     """Seconds of the training stages that will run, on this machine's cores, left to it alone."""
     listen, speak = settings.train.listen, settings.train.speak
     lengths, trained = lengths_of(settings, facts), trained_parameters(settings, facts)
-    threads = settings.train.threads or os.cpu_count() or 1
+    threads = settings.threads or os.cpu_count() or 1
     found = []
     if "train listen" in stages and "adapter" in trained:
         first = estimates.alignment_flops(trained["adapter"], lengths, listen.alignment_batch) * listen.alignment_steps
@@ -191,7 +191,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     """The plan of settings that passed preflight. without_cards: why a champion that there is cannot be compared."""
     changes = changes_against(champion, settings, facts.texts.records)
     stages = stages_to_run(changes)
-    threads = settings.train.threads or os.cpu_count() or 1
+    threads = settings.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
     )

@@ -103,7 +103,7 @@ def settings(folder: Path, **changes) -> RetrainSettings:
     if not language_model.exists():
         write_language_model(language_model, rows)
     groups = {
-        "title": "tiny", "home": str(folder / "home"),
+        "title": "tiny", "home": str(folder / "home"), "stages_at_once": 1,
         "components": {
             "language_model": {"weights": str(language_model), "system_prompt": "Answer."},
             "encoder": {"name": "log_mel", "weights": ""},
