@@ -29,6 +29,7 @@ from omni_core.language_models.huggingface import CausalLanguageModel
 from omni_core.mini_omni import decoding, prompts
 from omni_core.mini_omni.language_model import causal_model
 from omni_core.mini_omni.prompts import Mode
+from omni_core.plan_parallel import POST_ADAPTER_IN_ONNX
 from omni_core.speech_heads import Assembly, Frame, parallel
 from omni_core.speech_heads.parallel import FINAL_NORMS, Caches, ParallelHead, StreamLogits
 from omni_core.weight_quantizers import ServedLanguageModel
@@ -103,12 +104,6 @@ def _leave_out_final_norm(served: ServedLanguageModel) -> None:
         raise ComponentError(POST_ADAPTER_IN_ONNX)
     base = model.base_model
     setattr(base, next(name for name in FINAL_NORMS if hasattr(base, name)), nn.Identity())
-
-
-POST_ADAPTER_IN_ONNX = (
-    "onnx_int8 gives hidden states behind the last norm only, and a post-adapter reads those before it; set "
-    "quantize.weight_quantizer to dynamic_int8"
-)
 
 
 class ParallelSpeaker:
