@@ -49,7 +49,8 @@ def quantize(
         (folder / "model.json").write_text(json.dumps(card, indent=1))
         turns = tables.turns(store, manifest, "validation")[:COMPARED_TURNS]
         cost = speech_head(parts.speech_head.name).assemble(Assembly(
-            folder, {stage: store.folder(made) for stage, made in trained.items()}, parts, settings.weight_quantizer,
+            folder, {stage: store.folder(made) for stage, made in trained.items()}, parts,
+            codec.facts["frame_rate_hz"], settings.weight_quantizer,
             tuple((t["question_text"], t["answer_text"]) for t in turns), home, torch.get_num_threads(), progress,
         ))  # fmt: skip
         facts = {
