@@ -244,9 +244,7 @@ def loss_of_quality(
         tokens = prompts.written(Mode.TEXT_TO_AUDIO, layout, ids).tokens
         caches = head.start(1), served.start(1)
         for _ in range(min(COMPARED_STEPS, head.context_steps - tokens.shape[2])):
-            found = [
-                model(tokens, caches=cache, last_only=True) for model, cache in zip((head, served), caches, strict=True)
-            ]
+            found = [head(tokens, caches=caches[0], last_only=True), served(tokens, caches=caches[1])]
             for a, b in zip(*(_of_all_streams(f) for f in found), strict=True):
                 cosines.append(float(torch.cosine_similarity(a, b, dim=0)))
                 agreed.append(bool(a.argmax() == b.argmax()))

@@ -88,13 +88,14 @@ def until_quantized(settings):
     """The flow up to the model that would be served, without what listens to it afterwards."""
     from prefect import flow
 
+    from flows.retrain import one_stage_at_a_time
     from flows.training import train
     from tasks.features import encoder_features, for_each
     from tasks.fit import fit_codec, shards_to_fit
     from tasks.ingest import ingest
     from tasks.quantize import quantize
 
-    @flow(persist_result=False)
+    @flow(persist_result=False, task_runner=one_stage_at_a_time)  # transformers loads weights in one thread only
     def part(settings):
         home, parts = settings.home, settings.components
         manifest = ingest(settings.ingest, home)
