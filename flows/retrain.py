@@ -9,19 +9,17 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
+from flows.training import train
 from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.evaluate import evaluate
-from tasks.features import encoder_features, for_each, language_model_states, speech_targets
-from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
 from tasks.ingest import ingest
 from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
-from tasks.side_by_side import AT_ONCE, finish
+from tasks.side_by_side import AT_ONCE
 from tasks.stage import close_tracking
-from tasks.train import train_listen, train_speak
 
 two_branches = ThreadPoolTaskRunner(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
 evaluate_champion = evaluate.with_options(name="evaluate champion")
@@ -37,27 +35,12 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 )
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
-    home, parts, language = settings.home, settings.components, settings.ingest.language
+    home, parts = settings.home, settings.components
     announce(settings)
 
     manifest = ingest(settings.ingest, home)
-    questions, answers = manifest.shards("question"), manifest.shards("answer")
-    voice = shards_of_the_voice(manifest, home)
-    to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
-
-    heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
-    listen = train_listen.submit(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
-
-    codec = fit_codec.submit(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
-    aligner = fit_aligner.submit(manifest, to_fit, language, home)
-    targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
-    states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
-    speak = train_speak.submit(
-        targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home
-    )
-
-    finish(heard, listen, codec, aligner, targets, states, speak)
-    model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
+    trained = train(manifest, settings)  # features, codec, and the stages of the speech head: flows/training.py
+    model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
     latency = benchmark(model, manifest, settings.benchmark, home)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
@@ -67,10 +50,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
 
     journey = {
         "ingest": manifest,
-        "fit codec": codec.result(),
-        "fit aligner": aligner.result(),
-        "train listen": listen.result(),
-        "train speak": speak.result(),
+        **trained.journey,
         "quantize": model,
         "benchmark": latency,
         "evaluate": evaluation,

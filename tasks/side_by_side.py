@@ -123,14 +123,18 @@ def _borrowed(threads: int) -> Iterator[Worker]:
 
 
 def run_stage(
-    flow_run: FlowRun | None, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    flow_run: FlowRun | None,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    alone: bool = False,
 ) -> Any:
-    """Run a stage's function where the settings want it: in a worker, or here and alone with all the threads."""
+    """Run a stage's function where the settings want it: in a worker, or here and `alone` with all the threads."""
     settings = flow_run.settings if flow_run else None
     at_once, threads = (settings.stages_at_once, settings.threads) if settings else (1, 0)
     if flow_run and flow_run.id in _failed:
         raise OmniError("another stage of this run has failed; start again when that is mended")
-    if at_once == 1:
+    if at_once == 1 or alone:
         with _alone, _threads(threads):
             return function(*args, **kwargs)
     share = max(1, (threads or cores()) // at_once)

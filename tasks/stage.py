@@ -63,10 +63,12 @@ def stage(
     cached: bool = True,
     also: Callable[[dict[str, Any]], str] | None = None,
     beside_others: bool = False,
+    alone: bool = False,
 ) -> Callable[[Callable[..., Any]], Task[..., Any]]:
     """Make a task of a function; the core `modules` belong to its cache key, and what `also` says of its inputs.
 
-    `beside_others`: it may run in a process of its own while another stage runs; see tasks/side_by_side.py.
+    `beside_others`: it may run in a process of its own while another stage runs; `alone`: it trains while nothing else
+    runs, with all threads of the settings; see tasks/side_by_side.py.
     """
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
@@ -82,7 +84,7 @@ def stage(
             retry_condition_fn=may_pass,
             on_completion=[_note],
             **(caching if cached else {"persist_result": False}),
-        )(_tracked(function, beside_others))
+        )(_tracked(function, beside_others, alone))
 
     return make
 
@@ -100,7 +102,7 @@ def close_tracking(_flow: Any, run: Any, state: State) -> None:
     tracking.close_run(str(run.id), "FINISHED" if state.is_completed() else "FAILED")
 
 
-def _tracked(function: Callable[..., Any], beside_others: bool) -> Callable[..., Any]:
+def _tracked(function: Callable[..., Any], beside_others: bool, alone: bool) -> Callable[..., Any]:
     """The function, and its artifact in MLflow when it has really run (not one a shard: those are many)."""
 
     @wraps(function)
@@ -109,7 +111,7 @@ def _tracked(function: Callable[..., Any], beside_others: bool) -> Callable[...,
         if task_run:
             raise_trouble_with_key(task_run.task_run.id)
         around = flow_run(signature(function).bind(*args, **kwargs).arguments["home"])
-        made = run_stage(around, function, args, kwargs) if beside_others else function(*args, **kwargs)
+        made = run_stage(around, function, args, kwargs, alone) if beside_others or alone else function(*args, **kwargs)
         if around and task_run and isinstance(made, Artifact) and not isinstance(made, FeatureShard):
             with _tracker:
                 tracking.log_stage(around, task_run.task.name, made)
