@@ -73,7 +73,7 @@ def spoken(voice) -> dict[str, bytes]:
 def manifest(store, spoken) -> Manifest:
     """A manifest of six test turns by two speakers; turn ids are not in the order of the rows."""
     with store.scratch(Manifest.kind) as folder:
-        (folder / "utterances").mkdir()
+        (folder / "sealed").mkdir()
         rows = {"question": [], "answer": []}
         turns = []
         for number, (question, answer, topic) in enumerate(PAIRS):
@@ -83,8 +83,9 @@ def manifest(store, spoken) -> Manifest:
                           "answer_id": f"answer-{number}", "question_text": question, "answer_text": answer,
                           "topic": topic, "split": "test", "language": "en"})  # fmt: skip
         for role, table in rows.items():
-            pq.write_table(pa.Table.from_pylist(table, schema=UTTERANCE), folder / f"utterances/{role}-00000.parquet")
-        pq.write_table(pa.Table.from_pylist(turns, schema=TURN), folder / "turns.parquet")
+            pq.write_table(pa.Table.from_pylist(table, schema=UTTERANCE), folder / f"sealed/{role}-00-00000.parquet")
+        pq.write_table(pa.Table.from_pylist(turns, schema=TURN), folder / "sealed" / "turns.parquet")
+        pq.write_table(pa.Table.from_pylist([], schema=TURN), folder / "turns.parquet")
         return store.commit(Manifest, folder, settings={"language": "en"}, licences={"tests": "Apache-2.0"})
 
 
