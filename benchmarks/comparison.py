@@ -22,7 +22,7 @@ from omni_core.compare import decide
 from omni_core.metrics import Figure
 from omni_core.paired_scores import compare_scores
 from omni_core.power import growth, power
-from omni_core.scores import Scores
+from omni_core.scores import FIRST_AUDIO, Sample, Scores
 from omni_core.sequential import passes
 
 REPLICATES = 1000
@@ -265,7 +265,7 @@ def _pair(speakers: int, each: int, rng: np.random.Generator) -> list[Scores]:
         for name, (kind, base) in bases.items()
     }
     names, turns = np.array([f"voice-{i}" for i in owner]), [str(i) for i in range(len(owner))]
-    times = {"time_to_first_audio_p95_ms": np.full(len(owner), 400.0)}
+    times = {FIRST_AUDIO: Sample(np.full(len(owner), 400.0), names)}
     return [Scores(turns, names, FIGURES, {name: sides[i] for name, sides in made.items()}, times) for i in (0, 1)]
 
 

@@ -55,9 +55,9 @@ def retrain(settings: RetrainSettings) -> Outcome:
     speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 
-    latency = benchmark(model, manifest, settings.benchmark, home)
-    evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion = current_champion(model, settings.promote, home)
+    latency = benchmark(model, champion, manifest, settings.benchmark, home)
+    evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
     verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
 

@@ -6,12 +6,11 @@
     distill_mos                    REJECT        INCONCLUSIVE       guard     target
     speaker_similarity             REJECT        INCONCLUSIVE       guard                 once it is measured
     cascade_retention              REJECT        INCONCLUSIVE       guard                 once it is measured
-    time_to_first_audio_p95_ms   INCONCLUSIVE    INCONCLUSIVE       guard                 timed in the two evaluations
+    time_to_first_audio_p95_ms     REJECT        INCONCLUSIVE       guard                 timed in turn by the benchmark
 
 PROMOTE asks for all guards (not worse by more than the margin) and one target (better), each at `confidence`; REJECT
 needs a loss beyond a margin that is as sure, or a failed latency gate; anything between is INCONCLUSIVE, with how many
-more turns would tell. Two evaluations are timed at two hours of the machine's day, so a lost guard of their times blocks
-but does not reject: that is the latency gate's. While there is no champion, absolute gates decide.
+more turns would tell. While there is no champion, absolute gates decide.
 
 Power comes first: a guard that an equal model would clear by chance only says nothing when it is cleared, so there only a
 figure that is shown to be better clears (power is no matter then).
@@ -25,7 +24,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from data_contracts.benchmark import LatencyReport
@@ -34,7 +33,7 @@ from data_contracts.errors import MetricError
 from data_contracts.evaluate import EvaluationReport
 from omni_core.paired_scores import REQUIRED, Comparison, compare_scores, intervals
 from omni_core.reasons import latency_reasons, latency_sentence, plain, rule_of, sentence, what_is_missing
-from omni_core.scores import PERCENTILES, Scores, check_paired, read_scores
+from omni_core.scores import FIRST_AUDIO, Scores, check_paired, read_scores, timed_together
 from omni_core.store import ArtifactStore
 
 Standing = Literal["few", "lost", "open", "weak", "clear"]
@@ -59,6 +58,8 @@ def compare(
     else:
         check_paired(challenger, champion)
         old = _scores(store, champion)
+        ours, theirs = timed_together(store, latency, challenger, champion)
+        new, old = replace(new, samples={FIRST_AUDIO: ours}), replace(old, samples={FIRST_AUDIO: theirs})
         comparisons = compare_scores(new, old, settings)
         decision, reasons = decide(comparisons, latency, settings)
     sides = {"challenger": new} | ({"champion": old} if old else {})
@@ -90,7 +91,7 @@ def decide(
     guards = [c for c in comparisons.values() if c.margin is not None]
     targets = [comparisons[name] for name in settings.targets]
     stands = {c.name: standing(c, settings) for c in (*guards, *targets)}
-    lost = [c for c in guards if stands[c.name] == "lost" and c.name not in PERCENTILES]
+    lost = [c for c in guards if stands[c.name] == "lost"]
     better = [c for c in targets if is_better(c, settings)]
     slow = latency_reasons(latency)
     judged = {c.name: c for c in (*guards, *targets)}.values()
@@ -99,7 +100,7 @@ def decide(
         return "REJECT", reasons
     if better and all(stands[c.name] == "clear" for c in guards):
         return "PROMOTE", [*reasons, latency_sentence(latency)]
-    few, unclear = ([c for c in guards if stands[c.name] in kinds] for kinds in (("few",), ("lost", "open", "weak")))
+    few, unclear = ([c for c in guards if stands[c.name] in kinds] for kinds in (("few",), ("open", "weak")))
     return "INCONCLUSIVE", [*reasons, *what_is_missing(few, unclear, [] if better else targets, settings)]
 
 

@@ -104,7 +104,7 @@ def _comparison(name: str, challenger: Scores, champion: Scores, settings: Compa
             "share",
             "lower",
         )
-        new, old = (percentile(scores.samples[name], PERCENTILES[name][1]) for scores in (challenger, champion))
+        new, old = (percentile(scores.samples[name].values, PERCENTILES[name]) for scores in (challenger, champion))
     else:
         sampled, figure = gain_of_ratio(name, challenger, champion, settings), challenger.figures[name]
         unit, gain_unit, better = figure.unit, figure.unit, figure.better
