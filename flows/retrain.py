@@ -42,9 +42,9 @@ def retrain(settings: RetrainSettings) -> Outcome:
     trained = train(manifest, settings)  # features, codec, and the stages of the speech head: flows/training.py
     model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
-    latency = benchmark(model, manifest, settings.benchmark, home)
-    evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion = current_champion(model, settings.promote, home)
+    latency = benchmark(model, champion, manifest, settings.benchmark, home)
+    evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
     verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
 
