@@ -11,6 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from data_contracts.retrain import Outcome, RetrainSettings
 from tasks.benchmark import benchmark
 from tasks.compare import compare
+from tasks.consistency import check_consistency
 from tasks.evaluate import evaluate
 from tasks.features import encoder_features, for_each, language_model_states, speech_targets
 from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
@@ -55,11 +56,12 @@ def retrain(settings: RetrainSettings) -> Outcome:
     speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 
+    consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     latency = benchmark(model, manifest, settings.benchmark, home)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion = current_champion(model, settings.promote, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
-    verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
+    verdict = compare(evaluation, champion_evaluation, latency, consistency, settings.compare, home)
 
     journey = {
         "ingest": manifest,
@@ -68,6 +70,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
         "train listen": listen,
         "train speak": speak,
         "quantize": model,
+        "check consistency": consistency,
         "benchmark": latency,
         "evaluate": evaluation,
         "evaluate champion": champion_evaluation,
@@ -75,4 +78,5 @@ def retrain(settings: RetrainSettings) -> Outcome:
     }
     page = report(settings.title, journey, home)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home)
-    return Outcome(latency=latency, evaluation=evaluation, verdict=verdict, report=page, promotion=promotion)
+    made = {"consistency": consistency, "latency": latency, "evaluation": evaluation, "verdict": verdict, "report": page}
+    return Outcome(**made, promotion=promotion)

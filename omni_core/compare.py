@@ -9,7 +9,7 @@
     time_to_first_audio_p95_ms   INCONCLUSIVE    INCONCLUSIVE       guard                 timed in the two evaluations
 
 PROMOTE asks for all guards (not worse by more than the margin) and one target (better), each at `confidence`; REJECT
-needs a loss beyond a margin that is as sure, or a failed latency gate; anything between is INCONCLUSIVE, with how many
+needs a loss beyond a margin that is as sure, or a failed gate of latency or consistency; anything between is INCONCLUSIVE, with how many
 more turns would tell. Two evaluations are timed at two hours of the machine's day, so a lost guard of their times blocks
 but does not reject: that is the latency gate's. While there is no champion, absolute gates decide.
 
@@ -30,10 +30,19 @@ from typing import Any, Literal
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Decision, Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.errors import MetricError
 from data_contracts.evaluate import EvaluationReport
 from omni_core.paired_scores import REQUIRED, Comparison, compare_scores, intervals
-from omni_core.reasons import latency_reasons, latency_sentence, plain, rule_of, sentence, what_is_missing
+from omni_core.reasons import (
+    consistency_reasons,
+    latency_reasons,
+    passed_gates,
+    plain,
+    rule_of,
+    sentence,
+    what_is_missing,
+)
 from omni_core.scores import PERCENTILES, Scores, check_paired, read_scores
 from omni_core.store import ArtifactStore
 
@@ -46,8 +55,9 @@ def compare(
     champion: EvaluationReport | None,
     latency: LatencyReport,
     settings: CompareSettings,
+    consistency: ConsistencyReport | None = None,
 ) -> Verdict:
-    """Judge the challenger.
+    """Judge the challenger; without a consistency report that gate is not asked for.
 
     Raises ArtifactError when a report cannot be read or the two cannot be paired, MetricError for a figure that is
     missing or cannot be computed.
@@ -55,19 +65,20 @@ def compare(
     new, old = _scores(store, challenger), None
     comparisons: dict[str, Comparison] = {}
     if champion is None:
-        decision, reasons = absolute(new, latency, settings)
+        decision, reasons = absolute(new, latency, settings, consistency)
     else:
         check_paired(challenger, champion)
         old = _scores(store, champion)
         comparisons = compare_scores(new, old, settings)
-        decision, reasons = decide(comparisons, latency, settings)
+        decision, reasons = decide(comparisons, latency, settings, consistency)
     sides = {"challenger": new} | ({"champion": old} if old else {})
     facts: dict[str, Any] = {
         "decision": decision, "reasons": reasons, "confidence": settings.confidence,
         "comparisons": {name: asdict(c) | {"rule": rule(c, settings)} for name, c in comparisons.items()},
         "intervals": {side: intervals(scores, settings) for side, scores in sides.items()},
     }  # fmt: skip
-    inputs = {"challenger": challenger, "latency": latency} | ({"champion": champion} if champion else {})
+    beside = {"champion": champion, "consistency": consistency}
+    inputs = {"challenger": challenger, "latency": latency, **{role: one for role, one in beside.items() if one}}
     with store.scratch(Verdict.kind) as folder:
         (folder / "verdict.json").write_text(json.dumps(facts, indent=1, allow_nan=False))
         return store.commit(Verdict, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts)
@@ -84,7 +95,10 @@ def _scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
 
 
 def decide(
-    comparisons: Mapping[str, Comparison], latency: LatencyReport, settings: CompareSettings
+    comparisons: Mapping[str, Comparison],
+    latency: LatencyReport,
+    settings: CompareSettings,
+    consistency: ConsistencyReport | None = None,
 ) -> tuple[Decision, list[str]]:
     """The rule of the module's picture, and a sentence for each thing that it looked at."""
     guards = [c for c in comparisons.values() if c.margin is not None]
@@ -92,13 +106,13 @@ def decide(
     stands = {c.name: standing(c, settings) for c in (*guards, *targets)}
     lost = [c for c in guards if stands[c.name] == "lost" and c.name not in PERCENTILES]
     better = [c for c in targets if is_better(c, settings)]
-    slow = latency_reasons(latency)
+    failed = [*consistency_reasons(consistency), *latency_reasons(latency)]
     judged = {c.name: c for c in (*guards, *targets)}.values()
-    reasons = [*slow, *(sentence(c, rule(c, settings), settings) for c in judged)]
-    if lost or slow:
+    reasons = [*failed, *(sentence(c, rule(c, settings), settings) for c in judged)]
+    if lost or failed:
         return "REJECT", reasons
     if better and all(stands[c.name] == "clear" for c in guards):
-        return "PROMOTE", [*reasons, latency_sentence(latency)]
+        return "PROMOTE", [*reasons, *passed_gates(latency, consistency)]
     few, unclear = ([c for c in guards if stands[c.name] in kinds] for kinds in (("few",), ("lost", "open", "weak")))
     return "INCONCLUSIVE", [*reasons, *what_is_missing(few, unclear, [] if better else targets, settings)]
 
@@ -133,8 +147,10 @@ def rule(c: Comparison, settings: CompareSettings) -> str:
     return rule_of(c, standing(c, settings), is_better(c, settings), settings)
 
 
-def absolute(scores: Scores, latency: LatencyReport, settings: CompareSettings) -> tuple[Decision, list[str]]:
-    """No champion: each guarded figure against its gate, and the latency gate."""
+def absolute(
+    scores: Scores, latency: LatencyReport, settings: CompareSettings, consistency: ConsistencyReport | None = None
+) -> tuple[Decision, list[str]]:
+    """No champion: each guarded figure against its gate, and the gates of consistency and latency."""
     gates = settings.gates
     bounds = {
         "own_speech_wer": gates.max_own_speech_wer,
@@ -151,6 +167,6 @@ def absolute(scores: Scores, latency: LatencyReport, settings: CompareSettings) 
             f"{name} is {plain(value, figure.unit)} (n = {scores.count(name)} turns), gate "
             f"{relation} {plain(bound, figure.unit)}: {'passed' if holds else 'failed'}"
         )
-    slow = latency_reasons(latency)
-    reasons += slow or [latency_sentence(latency)]
-    return ("PROMOTE" if passed and not slow else "REJECT"), reasons
+    failed = [*consistency_reasons(consistency), *latency_reasons(latency)]
+    reasons += failed or passed_gates(latency, consistency)
+    return ("PROMOTE" if passed and not failed else "REJECT"), reasons

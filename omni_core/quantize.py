@@ -57,7 +57,7 @@ def quantize(
         (folder / "language_model").mkdir()
         quantizer.quantize(lm, folder / "language_model")
         progress(2, 3, "weights quantized")
-        card = {"components": parts.model_dump(mode="json"), "language": manifest.settings["language"],
+        card = {"components": parts.model_dump(mode="json"), "language": manifest.settings["language"], "context": lm.context,
                 "weight_quantizer": settings.weight_quantizer}  # fmt: skip
         (folder / "model.json").write_text(json.dumps(card, indent=1))
         served = quantizer.load(folder / "language_model", torch.get_num_threads())

@@ -8,10 +8,12 @@ waveform -> encoder -> adapter -> language model behind the tuned prefix -> text
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,7 +35,13 @@ MAX_ANSWER_TOKENS = 64
 FIRST_CHUNK_S, CHUNK_S = 0.4, 1.2
 """The first chunk is short, so that it is heard early; the next are long, so that fewer borders are computed twice."""
 MIN_QUESTION_S = 0.1
+SILENCE_DB = -60.0
+"""A question that never passes this level (of full scale) is a muted microphone: it is not listened to."""
 
+
+Outcome = Literal["answered", "nothing heard", "nothing said"]
+"""nothing heard: the question holds no words (silence, noise), so there is no answer, neither text nor sound;
+nothing said: the model heard words and answered with none."""
 
 LOOP_TOKENS = 6
 """An answer that says so many tokens again in one piece goes round in circles, as small greedy models do; it ends there."""
@@ -43,6 +51,11 @@ def in_a_loop(ids: list[int]) -> bool:
     """True when the last LOOP_TOKENS ids have stood together before in the answer."""
     last = ids[-LOOP_TOKENS:]
     return any(ids[at : at + LOOP_TOKENS] == last for at in range(len(ids) - 2 * LOOP_TOKENS + 1))
+
+
+def holds_words(text: str) -> bool:
+    """True when there is a letter or a figure in it: what else the adapter writes is breath and noise, and no question."""
+    return any(character.isalnum() for character in text)
 
 
 @dataclass(frozen=True)
@@ -55,14 +68,24 @@ class Answer:
     sample_rate_hz: int
     time_to_first_audio_s: float
     total_s: float
+    ended: bool = True
+    """The text came to its end token; False: it was cut off, at MAX_ANSWER_TOKENS or where it went round in circles."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a program that asked has to tell apart; see OUTCOMES."""
+        if not holds_words(self.heard_text):
+            return "nothing heard"
+        return "answered" if len(self.waveform) else "nothing said"
 
 
 @dataclass(frozen=True)
 class Thought:
-    """A written answer and the language model's state at each of its words, (words, width)."""
+    """A written answer, the language model's state at each of its words, (words, width), and whether it came to its end."""
 
     text: str
     states: Tensor
+    ended: bool = True
 
 
 class SpeechToSpeech:
@@ -91,12 +114,19 @@ class SpeechToSpeech:
             "weight_quantizers", card["weight_quantizer"], folder / "language_model", threads
         )
         self.sample_rate_hz = self.codec.sample_rate_hz
+        self.context = int(card.get("context", 0))
+        """Positions that the language model reads; 0: it states no limit."""
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 2) -> SpeechToSpeech:
         """Model folder -> model; sets torch's threads for the whole process."""
         torch.set_num_threads(threads)
         return cls(Path(folder), threads)
+
+    @property
+    def longest_question_s(self) -> float:
+        """What the encoder hears at once; infinite for one without a window."""
+        return getattr(self.encoder, "max_samples", math.inf) / self.encoder.sample_rate_hz
 
     @torch.no_grad()
     def features(self, waveform: np.ndarray, sample_rate_hz: int) -> Tensor:
@@ -105,13 +135,21 @@ class SpeechToSpeech:
             raise SourceError(
                 f"the question lasts {len(waveform) / sample_rate_hz:.2f} s; a question needs at least {MIN_QUESTION_S} s"
             )
+        if len(waveform) > (longest_s := self.longest_question_s) * sample_rate_hz:
+            raise SourceError(
+                f"the question lasts {len(waveform) / sample_rate_hz:.1f} s and the encoder hears {longest_s:g} s at once; "
+                "ask in shorter pieces"
+            )
         samples = resample(np.asarray(waveform, np.float32), sample_rate_hz, self.encoder.sample_rate_hz)
         return self.encoder.encode([torch.from_numpy(np.ascontiguousarray(samples))])[0]
 
     @torch.no_grad()
     def _listen(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[str, Tensor]:
-        """The question in the words that the adapter hears, and as embeddings (segments, width)."""
-        tokens, question = self.adapter.listen(self.features(waveform, sample_rate_hz))
+        """The question in the words that the adapter hears, and as embeddings (segments, width); silence holds none."""
+        features = self.features(waveform, sample_rate_hz)
+        if np.abs(waveform).max() < 10 ** (SILENCE_DB / 20):
+            return "", torch.zeros(0, self.embeddings.shape[1])
+        tokens, question = self.adapter.listen(features)
         return self.tokenizer.decode(tokens).strip(), question
 
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
@@ -128,20 +166,35 @@ class SpeechToSpeech:
     def answer_text(self, question: str) -> str:
         """The text path: a written question through the same prefix and model."""
         ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
-        return self._think(self.embeddings[ids].float()).text
+        return self.think(question, self.embeddings[ids].float()).text
 
-    def _think(self, question: Tensor) -> Thought:
-        """Embeddings of the question (positions, width) -> answer, greedily."""
+    def positions(self, question: Tensor) -> int:
+        """Positions that this question (positions, width) and the longest answer take in the language model's context."""
+        return self.prefix.shape[3] + len(question) + len(self.chat.suffix) + MAX_ANSWER_TOKENS
+
+    def think(self, heard: str, question: Tensor) -> Thought:
+        """A question in words and as embeddings (positions, width) -> answer, greedily; to no words none.
+
+        Raises SourceError for a question that the language model's context does not hold.
+        """
+        if not holds_words(heard):
+            return Thought("", torch.zeros(0, self.embeddings.shape[1]))
+        if 0 < self.context < (needed := self.positions(question)):
+            raise SourceError(
+                f"the question is {len(question)} tokens long; with prefix and answer that makes {needed} positions, and the "
+                f"language model reads {self.context}; ask in shorter pieces"
+            )
         self.language_model.start(self.prefix)
         ids: list[int] = []
         states: list[np.ndarray] = []
         inputs = torch.cat([question, self.embeddings[self.chat.suffix].float()])
+        ended = False
         while len(ids) < MAX_ANSWER_TOKENS:
             logits, hidden = self.language_model.step(inputs.numpy())
             if ids:
                 states.append(hidden[-1])
             token = int(logits.argmax())
-            if token == self.chat.end:
+            if ended := token == self.chat.end:
                 break
             ids.append(token)
             if in_a_loop(ids):
@@ -152,10 +205,10 @@ class SpeechToSpeech:
         text = self.tokenizer.decode(ids).strip()
         words = len(text.split())
         if not words:
-            return Thought("", torch.zeros(0, self.embeddings.shape[1]))
+            return Thought("", torch.zeros(0, self.embeddings.shape[1]), ended)
         states += states[-1:] * (len(ids) - len(states))
         owners = words_of_tokens(self.tokenizer, ids)
-        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words))
+        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words), ended)
 
     def _conditions(self, thought: Thought) -> Tensor:
         """What the talker has to say, a condition a codec frame: (1, frames, width)."""
@@ -184,11 +237,8 @@ class SpeechToSpeech:
                 codes, wanted = [], max(1, round(CHUNK_S * rate))
 
     def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
-        """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
-        return self._stream(self._listen(waveform, sample_rate_hz)[1])
-
-    def _stream(self, question: Tensor) -> Iterator[tuple[str, np.ndarray]]:
-        thought = self._think(question)
+        """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk; one without samples for no answer."""
+        thought = self.think(*self._listen(waveform, sample_rate_hz))
         heard = False
         for chunk in self.speak(thought):
             heard = True
@@ -200,10 +250,11 @@ class SpeechToSpeech:
         """A question -> the whole answer with its times. Decoding is greedy; the seed only fixes a sampling codec."""
         torch.manual_seed(seed)
         started = time.perf_counter()
-        first, text, chunks = 0.0, "", []
+        first, chunks = 0.0, [np.zeros(0, np.float32)]
         heard, question = self._listen(waveform, sample_rate_hz)
-        for text, chunk in self._stream(question):  # noqa: B007 the last text is the answer's
+        thought = self.think(heard, question)
+        for chunk in self.speak(thought):
             first = first or time.perf_counter() - started
             chunks.append(chunk)
         total = time.perf_counter() - started
-        return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total)
+        return Answer(heard, thought.text, np.concatenate(chunks), self.sample_rate_hz, first, total, thought.ended)

@@ -1,9 +1,10 @@
-"""Two evaluations on the same sealed set and the latency enter, a Verdict with its reasons leaves."""
+"""Two evaluations on the same sealed set, the latency and the consistency enter, a Verdict with its reasons leaves."""
 
 from __future__ import annotations
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.evaluate import EvaluationReport
 from tasks.home import store_of
 from tasks.stage import stage
@@ -14,6 +15,7 @@ def compare(
     challenger: EvaluationReport,
     champion: EvaluationReport | None,
     latency: LatencyReport,
+    consistency: ConsistencyReport,
     settings: CompareSettings,
     home: str,
 ) -> Verdict:
@@ -22,4 +24,4 @@ def compare(
     from omni_core.listening_test.verdict import with_listening
 
     store = store_of(home)
-    return with_listening(store, core.compare(store, challenger, champion, latency, settings), settings)
+    return with_listening(store, core.compare(store, challenger, champion, latency, settings, consistency), settings)

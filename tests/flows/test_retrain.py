@@ -162,7 +162,8 @@ def test_a_swapped_codec_recomputes_only_what_depends_on_it(first):
     codec = settings.components.codec.model_copy(update={"patch_frames": 6})
     swapped = settings.model_copy(update={"components": settings.components.model_copy(update={"codec": codec})})
     planned = set(plan_of(swapped).stages_to_run)
-    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "benchmark", "evaluate",
+    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "check consistency",
+                            "benchmark", "evaluate",
                             "compare", "report"}  # fmt: skip
 
 

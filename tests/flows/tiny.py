@@ -115,6 +115,8 @@ def settings(folder: Path, **changes) -> RetrainSettings:
         "train": {"listen": {"alignment_steps": 4, "alignment_batch": 4, "answer_steps": 2, "answer_batch": 2},
                   "speak": {"steps": 4, "batch": 4}},
         "quantize": {"weight_quantizer": "none"},
+        "consistency": {"answers": 1, "threads": 1, "max_own_speech_wer": 100.0, "min_ended_answers": 0.0,
+                        "max_speech_on_silence_s": 60.0},
         "benchmark": {"questions": 3, "warmup": 1, "threads": 1},
         "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_in_report": 2,
                      "judge": str(REPOSITORY / "var" / "weights" / "whisper_tiny_en")},

@@ -24,12 +24,13 @@ PART_OF = {
     "ComponentsSettings": {"encoder", "language model", "codec", "speech head"}, "QuantizeSettings": {"weight quantizer"},
     "IngestSettings": {"data"}, "Manifest": {"ingest"}, "FittedCodec": {"fit codec"}, "Aligner": {"fit aligner"},
     "QuantizedModel": {"quantize"}, "LatencyReport": {"benchmark"},
+    "ConsistencyReport": {"check consistency"},
 }  # fmt: skip
 """Type in a task's signature -> what the plan calls it."""
-NOT_OF_A_MODEL = {"FeaturesSettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
+NOT_OF_A_MODEL = {"FeaturesSettings", "ConsistencySettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
 BY_NAME = {"questions": "encoder features", "targets": "speech targets", "states": "language model states",
            "listen": "train listen", "speak": "train speak", "language": "language", "evaluation": "evaluate",
-           "challenger": "evaluate", "home": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
+           "challenger": "evaluate", "home": "", "judge": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
 
 
 def reads(task) -> set[str]:
