@@ -9,19 +9,19 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
+from flows.training import train
 from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.consistency import check_consistency
 from tasks.evaluate import evaluate
-from tasks.features import encoder_features, for_each, language_model_states, speech_targets
-from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
+from tasks.features import encoder_features, for_each
+from tasks.fit import fit_codec, shards_to_fit
 from tasks.ingest import ingest
 from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
 from tasks.stage import close_tracking
-from tasks.train import train_listen, train_speak
 
 one_stage_at_a_time = ThreadPoolTaskRunner(max_workers=1)  # each of them takes every core
 evaluate_champion = evaluate.with_options(name="evaluate champion")
@@ -37,24 +37,15 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 )
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
-    home, parts, language = settings.home, settings.components, settings.ingest.language
+    home, parts = settings.home, settings.components
     announce(settings)
 
     manifest = ingest(settings.ingest, home)
-    questions, answers = manifest.shards("question"), manifest.shards("answer")
-    voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
-
     codec = fit_codec(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
-    aligner = fit_aligner(manifest, to_fit, language, home)
-
-    heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
-    targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
-    states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
-
-    listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
-    speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
-    model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
+    heard = for_each(manifest.shards("question"), encoder_features, manifest, parts.encoder, settings.features, home)
+    trained = train(manifest, heard, codec, settings)  # the stages of the speech head: flows/training.py
+    model = quantize(trained.checkpoints, codec, manifest, parts, settings.quantize, home)
 
     consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     latency = benchmark(model, manifest, settings.benchmark, home)
@@ -66,9 +57,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     journey = {
         "ingest": manifest,
         "fit codec": codec,
-        "fit aligner": aligner,
-        "train listen": listen,
-        "train speak": speak,
+        **trained.journey,
         "quantize": model,
         "check consistency": consistency,
         "benchmark": latency,
@@ -78,5 +67,11 @@ def retrain(settings: RetrainSettings) -> Outcome:
     }
     page = report(settings.title, journey, home)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home)
-    made = {"consistency": consistency, "latency": latency, "evaluation": evaluation, "verdict": verdict, "report": page}
-    return Outcome(**made, promotion=promotion)
+    return Outcome(
+        consistency=consistency,
+        latency=latency,
+        evaluation=evaluation,
+        verdict=verdict,
+        report=page,
+        promotion=promotion,
+    )

@@ -1,6 +1,6 @@
 """A served model and a few validation questions enter; what its parts say together leaves, before any time is spent on scores.
 
-    joints, tokens, rates, codes, context   do not fit -> ComponentError: the run ends here          (omni_core/chain.py)
+    joints, end token, rates, codes, context  do not fit -> ComponentError: the run ends here          (omni_core/chain.py)
     the model hears no question at all                 -> MetricError: there would be nothing to score
     speech against text, end tokens, silence           -> reasons of the verdict, as the latency gate's are
 
@@ -55,8 +55,7 @@ def check_consistency(
     """
     questions, language = validation_questions(store, manifest, settings.answers), manifest.settings["language"]
     loaded = SpeechToSpeech.load(store.folder(model), settings.threads)
-    longest_s = manifest.settings["quality"]["max_duration_s"]
-    checks, positions = check_chain(loaded, questions[0], long_question(questions, longest_s))
+    checks, positions = check_chain(loaded, questions[0], longest_question(store, manifest))
     progress(1, 3, "the parts fit")
     answers = answer_all(loaded, questions)
     noise = [loaded.answer(waveform, RATE_HZ) for waveform in silences()]
@@ -65,7 +64,7 @@ def check_consistency(
     facts = measure(answers, noise, ear, components.load("languages", language))
     progress(3, 3, "answers judged")
     gates, reasons = gate(facts, settings)
-    facts |= {"long_question_positions": positions, "context": loaded.context, "passed": not reasons, "reasons": reasons,
+    facts |= {"long_question_positions": positions, "context": loaded.speaker.context, "passed": not reasons, "reasons": reasons,
               "checks": [asdict(check) for check in (*checks, *gates)]}  # fmt: skip
     with store.scratch(ConsistencyReport.kind) as folder:
         (folder / "consistency.json").write_text(json.dumps(facts, indent=1))
@@ -76,21 +75,31 @@ def check_consistency(
 def validation_questions(store: ArtifactStore, manifest: Manifest, count: int) -> list[np.ndarray]:
     """The first validation questions, (samples,) each at 16 kHz."""
     wanted = {turn["question_id"] for turn in tables.turns(store, manifest, "validation")[:count]}
-    found = [
-        resample(*decode(row["audio"]), RATE_HZ)
-        for shard in manifest.shards("question")
-        for row in tables.rows(store, manifest, shard, ["utterance_id", "audio"])
-        if row["utterance_id"] in wanted
-    ]
+    found = waveforms_of(store, manifest, wanted)
     if not found:
         raise SourceError("there is no validation question to check the model with; mark some rows split=validation")
     return found
 
 
-def long_question(questions: Sequence[np.ndarray], seconds: float) -> np.ndarray:
-    """The questions one after the other, again and again, until they fill the longest question that ingest lets pass."""
-    joined = np.concatenate(questions)
-    return np.resize(joined, round(seconds * RATE_HZ))
+def longest_question(store: ArtifactStore, manifest: Manifest) -> np.ndarray:
+    """The longest question outside of the sealed test split, (samples,) at 16 kHz."""
+    lengths = {
+        row["utterance_id"]: row["duration_s"]
+        for shard in manifest.shards("question")
+        for row in tables.rows(store, manifest, shard, ["utterance_id", "duration_s", "split"])
+        if row["split"] != tables.SEALED
+    }
+    return waveforms_of(store, manifest, {max(lengths, key=lambda name: lengths[name])})[0]
+
+
+def waveforms_of(store: ArtifactStore, manifest: Manifest, questions: set[str]) -> list[np.ndarray]:
+    """Of these utterance ids, in the manifest's order; (samples,) each at 16 kHz."""
+    return [
+        resample(*decode(row["audio"]), RATE_HZ)
+        for shard in manifest.shards("question")
+        for row in tables.rows(store, manifest, shard, ["utterance_id", "audio"])
+        if row["utterance_id"] in questions
+    ]
 
 
 def silences() -> list[np.ndarray]:
@@ -102,7 +111,7 @@ def silences() -> list[np.ndarray]:
 
 def check_chain(model: SpeechToSpeech, question: np.ndarray, longest: np.ndarray) -> tuple[list[Check], int]:
     """Everything that has to hold for the model to be one; also the positions that the longest question takes."""
-    stated = [chain.check_joints(model), chain.check_tokens(model)]
+    stated = [chain.check_joints(model), chain.check_end(model)]
     measured = [chain.check_features(model, question, RATE_HZ), chain.check_codes(model, question, RATE_HZ)]
     context, positions = chain.check_context(model, longest, RATE_HZ)
     return [*stated, *measured, context], positions
@@ -114,7 +123,9 @@ def answer_all(model: SpeechToSpeech, questions: Sequence[np.ndarray]) -> list[A
     spoken = [answer for answer in answers if answer.outcome == "answered"]
     for answer in spoken:
         if not np.isfinite(answer.waveform).all():
-            raise MetricError(f"the spoken answer '{answer.text}' holds samples that are not numbers; look into the codec")
+            raise MetricError(
+                f"the spoken answer '{answer.text}' holds samples that are not numbers; look into the codec"
+            )
     if not spoken:
         what = "hears no words in" if answers[0].outcome == "nothing heard" else "answers nothing to"
         raise MetricError(

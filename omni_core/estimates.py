@@ -89,6 +89,15 @@ def answer_flops(lm: LanguageModelFacts, lengths: Lengths, batch: int) -> float:
     return 4.0 * lm.parameters * batch * lengths.turn_tokens
 
 
+def recipe_flops(
+    lm: LanguageModelFacts, lengths: Lengths, encoder: EncoderFacts | None, codec: CodecFacts | None, batch: int
+) -> float:
+    """Forward and backward of the language model over a question of features and an answer of codec frames."""
+    heard = lengths.question_s * (encoder.frame_rate_hz if encoder else 50.0)
+    said = lengths.answer_s * (codec.frame_rate_hz if codec else 12.5)
+    return 6.0 * lm.parameters * batch * (heard + said)
+
+
 def speak_flops(parameters: int, codec: CodecFacts, lengths: Lengths, batch: int, decoded: int) -> float:
     """Forward and backward of the talker; answers that do not go through the decoder cost a third."""
     rows = min(decoded, batch) + max(0, batch - decoded) / 3

@@ -45,7 +45,7 @@ def _refuse_language(settings: RetrainSettings) -> None:
 
 def _refuse_head(settings: RetrainSettings) -> None:
     head = settings.components.speech_head
-    if head.width % (2 * head.num_heads):
+    if head.name == "talker" and head.width % (2 * head.num_heads):
         raise ComponentError(
             f"speech_head.width {head.width} does not divide into {head.num_heads} heads of even width; make it a multiple of {2 * head.num_heads}"
         )

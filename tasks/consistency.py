@@ -10,7 +10,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.consistency", "omni_core.speech_to_speech", "omni_core.languages.*")
+@stage("omni_core.consistency", "omni_core.speech_to_speech", "omni_core.speech_heads.*", "omni_core.languages.*")
 def check_consistency(
     model: QuantizedModel, manifest: Manifest, settings: ConsistencySettings, judge: str, home: str
 ) -> ConsistencyReport:

@@ -140,8 +140,7 @@ def register(
     status = client.get_run(run_id).info.status
     signature = ModelSignature(
         inputs=Schema([ColSpec("string", "audio")]),
-        outputs=Schema([ColSpec("string", "audio"), ColSpec("string", "text"), ColSpec("long", "sample_rate_hz"),
-                        ColSpec("string", "outcome")]),  # fmt: skip
+        outputs=Schema([ColSpec(kind, name) for name, kind in SERVED_COLUMNS.items()]),
     )
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(

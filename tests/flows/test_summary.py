@@ -25,7 +25,10 @@ def metric(value: float) -> dict:
 def journey(title: str, own_speech_wer: float) -> Journey:
     metrics = {"own_speech_wer": metric(own_speech_wer), "codec_wer": metric(0.05), "teacher_wer": metric(0.04)}
     latency = {"time_to_first_audio_ms": {"p50": 500, "p95": 900}, "real_time_factor": {"p50": 0.4, "p95": 0.6}}
-    checks = [{"check": "answers end", "passed": True}, {"check": "silence gives no speech", "passed": own_speech_wer < 0.1}]
+    checks = [
+        {"check": "answers end", "passed": True},
+        {"check": "silence gives no speech", "passed": own_speech_wer < 0.1},
+    ]
     outcome = Outcome(
         consistency=artifact(ConsistencyReport, checks=checks),
         latency=artifact(LatencyReport, **latency),

@@ -131,7 +131,7 @@ def test_a_stage_lowers_its_loss_and_leaves_the_rest_alone(stage, tmp_path):
 
 def test_reading_aloud_asks_with_the_words_of_the_answer():
     turn = a_turn()
-    batch = recipe.draw({Mode.TEXT_TO_AUDIO: [turn]}, STAGES[0], 1, LAYOUT, seed=0, step=0)
+    batch = recipe.collate(recipe.draw({Mode.TEXT_TO_AUDIO: [turn]}, STAGES[0], 1, LAYOUT, seed=0, step=0))
     assert batch.tokens[0, 3, 1 : 1 + len(turn.answer_tokens)].tolist() == turn.answer_tokens
 
 

@@ -1,0 +1,118 @@
+"""Settings, facts and the stages that will run enter; the plan's table and its seconds leave: what is retrained, from what."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from data_contracts.plan import Estimate, PlanRow
+from data_contracts.retrain import RetrainSettings
+from omni_core import estimates
+from omni_core.plan_facts import Facts, lengths_of, trained_parameters
+
+
+def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[str, ...]) -> tuple[Estimate, ...]:
+    """Seconds of the training stages that will run, on this machine's cores, left to it alone."""
+    listen, speak = settings.train.listen, settings.train.speak
+    lengths, trained = lengths_of(settings, facts), trained_parameters(settings, facts)
+    threads = settings.train.threads or os.cpu_count() or 1
+    found = []
+    for stage, group in settings.train.parallel:
+        if f"train {stage}" in stages and group.steps:
+            work = estimates.recipe_flops(facts.lm, lengths, facts.encoder, facts.codec, group.batch) * group.steps
+            found.append(
+                Estimate(stage=f"train {stage}", steps=group.steps, seconds=estimates.seconds("answer", work, threads))
+            )
+    if "train listen" in stages and "adapter" in trained:
+        first = estimates.alignment_flops(trained["adapter"], lengths, listen.alignment_batch) * listen.alignment_steps
+        second = estimates.answer_flops(facts.lm, lengths, listen.answer_batch) * listen.answer_steps
+        took = estimates.seconds("alignment", first, threads) + estimates.seconds("answer", second, threads)
+        found.append(Estimate(stage="train listen", steps=listen.alignment_steps + listen.answer_steps, seconds=took))
+    if "train speak" in stages and "talker" in trained and facts.codec:
+        work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * speak.steps
+        found.append(
+            Estimate(stage="train speak", steps=speak.steps, seconds=estimates.seconds("speak", work, threads))
+        )
+    return tuple(found)
+
+
+def plan_rows(
+    settings: RetrainSettings,
+    facts: Facts,
+    changes: dict[str, list[str]],
+    stages: tuple[str, ...],
+    roots_of: Callable[[str], set[str]],
+) -> tuple[PlanRow, ...]:
+    """The table: every part of a model, in the order in which sound passes it. roots_of: parts that a stage reads."""
+    codec = settings.components.codec
+
+    def row(part: str, *names: str, retrain: str = "no", start: str = "-", needs: str = "-") -> PlanRow:
+        changed = "; ".join(dict.fromkeys(found for name in names for found in changes[name])) or "no"
+        return PlanRow(part=part, changed=changed, retrain=retrain, warm_start=start, data_needed=needs)
+
+    def because(stage: str) -> str:
+        if stage not in stages:
+            return "no"
+        roots = [part for part in sorted(roots_of(stage)) if changes.get(part)]
+        return f"yes: {', '.join(roots)} changed" if len(roots) < len(changes) // 2 else "yes"
+
+    fit = "refit" if "fit codec" in stages and not codec.weights else "no, frozen" if codec.weights else "no"
+    between = (_of_parallel if "alignment training" in changes else _of_talker)(settings, facts, stages, row, because)
+    return (
+        row("data", "data", needs="all sources" if "ingest" in stages else "-"),
+        row("language pack", "language", retrain="aligner refit" if "fit aligner" in stages else "no"),
+        row("encoder", "encoder", retrain="no, frozen"),
+        *between,
+        row("codec", "codec", retrain=fit, needs=f"at most {codec.fit_minutes:g} min of answers" if fit == "refit" else "-"),
+        row("served weights", "weight quantizer", retrain="converted" if "quantize" in stages else "no"),
+    )  # fmt: skip
+
+
+Row = Callable[..., PlanRow]
+
+
+def _of_talker(
+    settings: RetrainSettings, facts: Facts, stages: tuple[str, ...], row: Row, because: Callable[[str], str]
+) -> tuple[PlanRow, ...]:
+    turns, texts, examples = len(facts.texts.questions), facts.texts, settings.train.listen.prefix_examples
+    listens, speaks = "train listen" in stages, "train speak" in stages
+    heard = f"{turns} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
+    spoken = (f"{texts.distinct_answers} sentences, codes {'computed' if 'speech targets' in stages else 'kept'}, "
+              f"states {'computed' if 'language model states' in stages else 'kept'}")  # fmt: skip
+    return (
+        row("adapter and prefix", "listen training", retrain=because("train listen"), needs=heard if listens else "-",
+            start=f"adapter random; prefix from the model's own cache of prompt and {examples} turns" if listens else "-"),
+        row("language model", "language model", retrain="no, frozen"),
+        row("speech head", "speech head", "speak training", retrain=because("train speak"),
+            start="random" if speaks else "-", needs=spoken if speaks else "-"),
+    )  # fmt: skip
+
+
+def _of_parallel(
+    settings: RetrainSettings, facts: Facts, stages: tuple[str, ...], row: Row, because: Callable[[str], str]
+) -> tuple[PlanRow, ...]:
+    head, lm = settings.components.speech_head, settings.components.language_model
+    trains = "train multimodal" in stages
+    own = lm.name == "mini_omni" and lm.weights == head.weights
+    if not head.weights:
+        starts = "adapter random", "its own weights", "codes random"
+    elif own:
+        starts = (
+            "the head's own, if the encoder is as wide",
+            "the head's own",
+            "the head's own, if the codec is of its size",
+        )
+    else:
+        starts = ("the head's own through the map of shared words", "its own weights",
+                  "the head's own through the map of shared words")  # fmt: skip
+    heard = f"{len(facts.texts.questions)} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
+    spoken = f"{facts.texts.distinct_answers} sentences, codes {'computed' if 'answer codes' in stages else 'kept'}"
+    listening, thinking, speaking = (start if trains else "-" for start in starts)
+    return (
+        row("adapter", "alignment training", retrain=because("train alignment"), start=listening,
+            needs=heard if trains else "-"),
+        row("language model", "language model", "adaption training", retrain=because("train adaption"), start=thinking,
+            needs="the same questions and answers in writing" if trains else "-"),
+        row("speech head", "speech head", "multimodal training", retrain=because("train multimodal"), start=speaking,
+            needs=spoken if trains else "-"),
+    )  # fmt: skip
