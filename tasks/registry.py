@@ -31,6 +31,7 @@ HISTORY_EXPERIMENT = "omnirefit-history"
 HISTORY_RUN = "history_run"
 LINE, SETTLED = "line.", "settled."
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
+SERVED_COLUMNS = {"audio": "string", "text": "string", "sample_rate_hz": "long", "outcome": "string"}
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = 200
 SERVING_PACKAGES = (
