@@ -79,7 +79,9 @@ def main() -> int:
     results = []
     for number, row in enumerate(wanted, start=1):
         results.append(run(row, arguments.home.absolute()))
-        print(f"{number}/{len(wanted)} {' '.join(row)}: {results[-1].outcome} ({results[-1].seconds:.0f} s)", flush=True)
+        print(
+            f"{number}/{len(wanted)} {' '.join(row)}: {results[-1].outcome} ({results[-1].seconds:.0f} s)", flush=True
+        )
     if not arguments.only:
         write_page(results, len({pair for row in rows for pair in pairs.pairs_in(row)}), len(tiny.turns()))
     return 0 if all(result.passed for result in results) else 1
