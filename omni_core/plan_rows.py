@@ -9,6 +9,7 @@ from data_contracts.plan import Estimate, PlanRow
 from data_contracts.retrain import RetrainSettings
 from omni_core import estimates
 from omni_core.plan_facts import Facts, lengths_of, trained_parameters
+from omni_core.plan_parallel import starts
 
 
 def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[str, ...]) -> tuple[Estimate, ...]:
@@ -91,23 +92,10 @@ def _of_talker(
 def _of_parallel(
     settings: RetrainSettings, facts: Facts, stages: tuple[str, ...], row: Row, because: Callable[[str], str]
 ) -> tuple[PlanRow, ...]:
-    head, lm = settings.components.speech_head, settings.components.language_model
     trains = "train multimodal" in stages
-    own = lm.name == "mini_omni" and lm.weights == head.weights
-    if not head.weights:
-        starts = "adapter random", "its own weights", "codes random"
-    elif own:
-        starts = (
-            "the head's own, if the encoder is as wide",
-            "the head's own",
-            "the head's own, if the codec is of its size",
-        )
-    else:
-        starts = ("the head's own through the map of shared words", "its own weights",
-                  "the head's own through the map of shared words")  # fmt: skip
     heard = f"{len(facts.texts.questions)} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
     spoken = f"{facts.texts.distinct_answers} sentences, codes {'computed' if 'answer codes' in stages else 'kept'}"
-    listening, thinking, speaking = (start if trains else "-" for start in starts)
+    listening, thinking, speaking = (start if trains else "-" for start in starts(settings))
     return (
         row("adapter", "alignment training", retrain=because("train alignment"), start=listening,
             needs=heard if trains else "-"),

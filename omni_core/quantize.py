@@ -46,7 +46,8 @@ def quantize(
         _copy_weights(folder, parts, home)
         turns = tables.turns(store, manifest, "validation")[:COMPARED_TURNS]
         cost = speech_head(parts.speech_head.name).assemble(Assembly(
-            folder, {stage: store.folder(made) for stage, made in trained.items()}, parts, settings.weight_quantizer,
+            folder, {stage: store.folder(made) for stage, made in trained.items()}, parts,
+            codec.facts["frame_rate_hz"], settings.weight_quantizer,
             tuple((t["question_text"], t["answer_text"]) for t in turns), home, torch.get_num_threads(), progress,
         ))  # fmt: skip
         card = {"components": parts.model_dump(mode="json"), "language": manifest.settings["language"],

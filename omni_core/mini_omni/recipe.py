@@ -55,11 +55,13 @@ class Turn:
         )
 
     def steps(self, layout: ParallelLayout) -> int:
-        """Of its longest example: question heard or read, prompt, answer spoken or written."""
-        heard = 0 if self.question_features is None else len(self.question_features)
-        said = 0 if self.answer_codes is None else self.answer_codes.shape[1] + layout.max_delay
-        asked = max(heard, len(self.question_tokens), len(self.answer_tokens))
-        return asked + 3 + max(said, len(self.answer_tokens), len(self.question_tokens)) + 1
+        """Of its longest example, in any mode that it allows."""
+        heard = -1 if self.question_features is None else len(self.question_features)
+        spoken = 0 if self.answer_codes is None else self.answer_codes.shape[1] + layout.max_delay
+        asked, said = len(self.question_tokens), max(spoken, len(self.answer_tokens))
+        read = max(asked, len(self.answer_tokens)) if spoken else asked  # aloud, the answer is the question
+        hearing = heard + max(said, asked) if heard >= 0 else 0
+        return 3 + max(hearing, read + said)
 
 
 @dataclass(frozen=True)

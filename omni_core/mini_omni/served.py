@@ -31,6 +31,7 @@ from omni_core.language_models.huggingface import CausalLanguageModel
 from omni_core.mini_omni import decoding, prompts
 from omni_core.mini_omni.language_model import causal_model
 from omni_core.mini_omni.prompts import Mode
+from omni_core.plan_parallel import POST_ADAPTER_IN_ONNX
 from omni_core.speech_heads import Assembly, Frame, Joint, parallel
 from omni_core.speech_heads.parallel import FINAL_NORMS, Caches, ParallelHead, StreamLogits
 from omni_core.weight_quantizers import ServedLanguageModel
@@ -50,7 +51,7 @@ class ServedHead:
         self.config, self.facts = parallel.read_config(folder / "head")
         self.layout, self.served = self.config.layout, served
         self.around = _around(folder, self.config)
-        self.table = nn.Embedding.from_pretrained(load_file(folder / "embeddings.safetensors")["embeddings"])
+        self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
         self.post_adapter = self.around.post_adapter
         if self.post_adapter is not None:
             _leave_out_final_norm(served)
@@ -74,8 +75,8 @@ class ServedHead:
         last_only: bool = False,
     ) -> StreamLogits:
         """Logits of the last position, whatever is asked: a served language model says no others."""
-        embedded = parallel.mean_of_streams(self.table, self.around.speech_adapter, tokens, features, frame_counts)
-        logits, hidden = (torch.from_numpy(found) for found in self.served.step_rows(embedded.float().numpy()))
+        embedded = parallel.mean_of_streams(self._table, self.around.speech_adapter, tokens, features, frame_counts)
+        logits, hidden = (torch.from_numpy(found) for found in self.served.step_rows(embedded.numpy()))
         size, streams = self.layout.text_vocabulary_size, self.layout.num_streams
         if self.post_adapter is None:
             audio = logits[:, size : self.layout.total_size].unflatten(1, (streams, -1))[:, :, None]
@@ -84,6 +85,9 @@ class ServedHead:
         if not with_audio:
             return StreamLogits(text, None)
         return StreamLogits(text, self.around.audio_logits(self.around.deepen(hidden, caches)[:, -1:]).transpose(1, 2))
+
+    def _table(self, tokens: Tensor) -> Tensor:
+        return self.embeddings[tokens].float()
 
 
 def _around(folder: Path, config: parallel.ParallelConfig) -> ParallelHead:
@@ -105,12 +109,6 @@ def _leave_out_final_norm(served: ServedLanguageModel) -> None:
         raise ComponentError(POST_ADAPTER_IN_ONNX)
     base = model.base_model
     setattr(base, next(name for name in FINAL_NORMS if hasattr(base, name)), nn.Identity())
-
-
-POST_ADAPTER_IN_ONNX = (
-    "onnx_int8 gives hidden states behind the last norm only, and a post-adapter reads those before it; set "
-    "quantize.weight_quantizer to dynamic_int8"
-)
 
 
 class ParallelSpeaker:
@@ -205,7 +203,7 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
     head, (_, facts) = parallel.load(trained), parallel.read_config(trained)
     if head.post_adapter is not None and assembly.weight_quantizer == "onnx_int8":
         raise ComponentError(POST_ADAPTER_IN_ONNX)
-    facts["frame_rate_hz"] = _frame_rate_hz(assembly)
+    facts["frame_rate_hz"] = assembly.frame_rate_hz
     _write_around(head, folder, facts, exact=assembly.weight_quantizer == "none")
     (folder / "tokenizer").mkdir()
     for path in trained.iterdir():
@@ -218,11 +216,6 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
     served = ServedHead(folder, quantizer.load(folder / "language_model", assembly.threads))
     return {**loss_of_quality(head, served, folder, assembly.turns),
             "float32_bytes": sum(p.numel() * 4 for p in head.parameters()), "context": head.context_steps}  # fmt: skip
-
-
-def _frame_rate_hz(assembly: Assembly) -> float:
-    codec = assembly.parts.codec
-    return components.load("codecs", codec.name, codec, assembly.folder / "codec", assembly.folder).frame_rate_hz
 
 
 def _write_around(head: ParallelHead, folder: Path, facts: dict[str, Any], exact: bool) -> None:
@@ -264,9 +257,15 @@ def loss_of_quality(
             found = [
                 model(tokens, caches=cache, last_only=True) for model, cache in zip((head, served), caches, strict=True)
             ]
-            for a, b in zip(*([f.text[0, -1], *f.audio[0, :, -1]] for f in found), strict=True):
+            for a, b in zip(*(_of_all_streams(f) for f in found), strict=True):
                 cosines.append(float(torch.cosine_similarity(a, b, dim=0)))
                 agreed.append(bool(a.argmax() == b.argmax()))
-            audio = layout.tokens(found[0].audio[:, :, -1].argmax(-1)[..., None])
-            tokens = torch.cat([audio, found[0].text[:, -1].argmax(-1)[:, None, None]], 1)
+            text, *audio = (int(logits.argmax()) for logits in _of_all_streams(found[0]))
+            tokens = torch.cat([layout.tokens(torch.tensor(audio)[None, :, None]), torch.tensor([[[text]]])], 1)
     return {"logit_cosine": float(np.mean(cosines)), "token_agreement": float(np.mean(agreed))}
+
+
+def _of_all_streams(logits: StreamLogits) -> list[Tensor]:
+    """Of the last step of the only row: text first, then every audio stream."""
+    assert logits.audio is not None, "asked for"
+    return [logits.text[0, -1], *logits.audio[0, :, -1]]

@@ -38,6 +38,8 @@ class Assembly:
     trained: Mapping[str, Path]
     """Training stage, in order -> folder of its Checkpoint."""
     parts: ComponentsSettings
+    frame_rate_hz: float
+    """Of the codec."""
     weight_quantizer: str
     turns: tuple[tuple[str, str], ...]
     """(question, answer) texts of validation turns, on which the quantized weights are compared with float32."""

@@ -13,6 +13,7 @@ Source: Mini-Omni, Xie and Wu 2024 (arXiv 2408.16725), sections 3.2 and 3.4.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,19 @@ def decoder(config: dict[str, Any], num_layers: int | None = None) -> tuple[Any,
 
 
 def mean_of_streams(
-    table: nn.Module, adapter: nn.Module, tokens: Tensor, features: Tensor | None, frame_counts: Tensor | None
+    table: Callable[[Tensor], Tensor],
+    adapter: nn.Module,
+    tokens: Tensor,
+    features: Tensor | None,
+    frame_counts: Tensor | None,
 ) -> Tensor:
     """tokens (batch, num_streams + 1, steps), text last -> (batch, steps, width): the mean of the streams' embeddings.
 
+    table: tokens of any shape -> their embeddings.
     features (batch, frames, encoder_width) take the audio streams' places at steps 1 .. frame_counts (batch,), all
     frames where no counts are given; the text stream keeps its token there.
     """
-    embedded = table(tokens.to(next(table.parameters()).device))
+    embedded = table(tokens.to(next(adapter.parameters()).device))
     audio, text = embedded[:, :-1].sum(1), embedded[:, -1]
     if features is not None:
         audio = _with_features(audio, adapter(features.to(audio)) * (tokens.shape[1] - 1), frame_counts)

@@ -87,7 +87,8 @@ class OnnxLanguageModel:
         ]  # the graph lists keys first
         self.past_names = [f"past_key_values.{place}" for place in places]
         self.present_names = [f"present.{place}" for place in places]
-        _, heads, _, width = self.session.get_inputs()[-1].shape  # past_key_values: (batch, heads, positions, width)
+        past = next(i for i in self.session.get_inputs() if i.name.startswith("past_key_values"))
+        _, heads, _, width = past.shape  # (batch, heads, positions, width)
         self.no_past = (layers, 2, heads, 0, width)
         self.position_input = any(i.name == "position_ids" for i in self.session.get_inputs())
 

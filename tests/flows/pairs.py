@@ -58,7 +58,8 @@ def settings_of(row: Row, folder: Path) -> RetrainSettings:
     }
     steps = {"steps": 2, "batch": 4, "micro_batch": 2}
     train = {
-        "listen": {**base.train.listen.model_dump(), "prefix_examples": 1},
+        # enough for the words of a dozen questions, whatever the features: a model that hears nothing is refused
+        "listen": {**base.train.listen.model_dump(), "prefix_examples": 1, "alignment_steps": 60, "alignment_batch": 8},
         "speak": base.train.speak.model_dump(),
         "parallel": dict.fromkeys(("alignment", "adaption", "multimodal"), steps),
     }

@@ -13,6 +13,11 @@ SILENCE = encode_wav(np.zeros(16_000, np.float32), 16_000)
 CLICK = encode_wav(np.full(100, 0.5, np.float32), 16_000)
 
 
+def test_an_answer_without_a_sample_is_none():
+    with pytest.raises(PromotionError, match="version 1 answered its probe with '' and no sound"):
+        check_answer(encode_wav(np.zeros(0, np.float32), 16_000), "", "version 1")
+
+
 def test_sound_with_a_text_is_an_answer():
     check_answer(SPEECH, "It is on.", "version 1")
 
