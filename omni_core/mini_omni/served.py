@@ -127,7 +127,7 @@ class ParallelSpeaker:
 
     def joints(self, encoder: Encoder, codec: Codec) -> list[Joint]:
         layout, width, rate = self.head.layout, self.head.config.encoder_width, self.head.facts["frame_rate_hz"]
-        rows, table = layout.total_size, len(self.head.table.weight)
+        rows, table = layout.total_size, len(self.head.embeddings)
         return [
             Joint("values a frame", "the encoder", encoder.width, "the parallel head", width),
             Joint("ids of text and codes", "its layout", rows, "its table", min(rows, table)),
