@@ -28,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
+from data_contracts.base import Artifact
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Decision, Verdict
 from data_contracts.consistency import ConsistencyReport
@@ -78,7 +79,8 @@ def compare(
         "intervals": {side: intervals(scores, settings) for side, scores in sides.items()},
     }  # fmt: skip
     beside = {"champion": champion, "consistency": consistency}
-    inputs = {"challenger": challenger, "latency": latency, **{role: one for role, one in beside.items() if one}}
+    inputs: dict[str, Artifact] = {"challenger": challenger, "latency": latency}
+    inputs |= {role: report for role, report in beside.items() if report}
     with store.scratch(Verdict.kind) as folder:
         (folder / "verdict.json").write_text(json.dumps(facts, indent=1, allow_nan=False))
         return store.commit(Verdict, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts)
