@@ -8,6 +8,7 @@ from data_contracts.base import Settings
 from data_contracts.benchmark import BenchmarkSettings, LatencyReport
 from data_contracts.compare import CompareSettings, Verdict
 from data_contracts.components import ComponentsSettings
+from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.features import FeaturesSettings
 from data_contracts.ingest import IngestSettings
@@ -33,6 +34,7 @@ class RetrainSettings(Settings):
     features: FeaturesSettings = FeaturesSettings()
     train: TrainSettings = TrainSettings()
     quantize: QuantizeSettings = QuantizeSettings()
+    consistency: ConsistencySettings = ConsistencySettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: CompareSettings = CompareSettings()
@@ -44,6 +46,7 @@ class Outcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    consistency: ConsistencyReport
     latency: LatencyReport
     evaluation: EvaluationReport
     verdict: Verdict

@@ -12,6 +12,7 @@ from data_contracts.retrain import Outcome, RetrainSettings
 from flows.training import train
 from tasks.benchmark import benchmark
 from tasks.compare import compare
+from tasks.consistency import check_consistency
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.plan import announce
@@ -42,16 +43,18 @@ def retrain(settings: RetrainSettings) -> Outcome:
     trained = train(manifest, settings)  # features, codec, and the stages of the speech head: flows/training.py
     model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
+    consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     champion = current_champion(model, settings.promote, home)
     latency = benchmark(model, champion, manifest, settings.benchmark, home)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
-    verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
+    verdict = compare(evaluation, champion_evaluation, latency, consistency, settings.compare, home)
 
     journey = {
         "ingest": manifest,
         **trained.journey,
         "quantize": model,
+        "check consistency": consistency,
         "benchmark": latency,
         "evaluate": evaluation,
         "evaluate champion": champion_evaluation,
@@ -59,4 +62,11 @@ def retrain(settings: RetrainSettings) -> Outcome:
     }
     page = report(settings.title, journey, home)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home)
-    return Outcome(latency=latency, evaluation=evaluation, verdict=verdict, report=page, promotion=promotion)
+    return Outcome(
+        consistency=consistency,
+        latency=latency,
+        evaluation=evaluation,
+        verdict=verdict,
+        report=page,
+        promotion=promotion,
+    )

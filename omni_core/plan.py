@@ -52,11 +52,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train multimodal": ("train adaption", *RECIPE, "multimodal training"),
     "quantize": (*TRAINED["frozen"], *TRAINED["trained"], "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
                  "weight quantizer"),
+    "check consistency": ("quantize", "ingest"),
     "benchmark": ("quantize", "ingest"),
     "evaluate": ("quantize", "ingest"),
-    "compare": ("evaluate", "benchmark"),
-    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "benchmark", "evaluate",
-               "compare"),
+    "compare": ("evaluate", "benchmark", "check consistency"),
+    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "check consistency",
+               "benchmark", "evaluate", "compare"),
 }  # fmt: skip
 """Task of the flow -> the stages and parts of the settings that it reads. Settings of measuring are left out: they are
 not part of a model, so the champion's cards do not hold them."""

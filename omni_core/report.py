@@ -26,7 +26,8 @@ TEMPLATE = Path(__file__).with_suffix(".html.jinja")
 PAGE = "report.html"
 WORST = 10
 SPECTROGRAMS = 4
-ROLES = {"verdict": "compare", "challenger": "evaluate", "champion": "evaluate champion", "latency": "benchmark"}
+ROLES = {"verdict": "compare", "challenger": "evaluate", "champion": "evaluate champion", "latency": "benchmark",
+         "consistency": "check consistency"}  # fmt: skip
 """What the page is about -> the journey's name for it."""
 
 
@@ -92,6 +93,7 @@ def contents(store: ArtifactStore, made: Mapping[str, Artifact], seconds: Mappin
         "changes": changes(_model(store, challenger), _model(store, champion) if champion else None),
         "lineage": lineage(made), "weights": weights_used(made), "turns": challenger.report.facts["turns"],
         "speakers": challenger.report.facts["speakers"], "judge": challenger.report.facts["judge"],
+        "consistency": made[ROLES["consistency"]].facts["checks"] if ROLES["consistency"] in made else [],
         "has_champion": champion is not None, "hardware": latency.facts.get("hardware", ""),
     }  # fmt: skip
 
