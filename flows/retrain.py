@@ -37,7 +37,7 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
     home, parts, language = settings.home, settings.components, settings.ingest.language
-    announce(settings)
+    plan = announce(settings)
 
     manifest = ingest(settings.ingest, home)
     questions, answers = manifest.shards("question"), manifest.shards("answer")
@@ -51,7 +51,8 @@ def retrain(settings: RetrainSettings) -> Outcome:
     targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
     states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
 
-    listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
+    start = plan.listen_start
+    listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, start, home)
     speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 

@@ -24,6 +24,7 @@ from data_contracts.train import Checkpoint
 from omni_core import estimates
 from omni_core.plan_facts import Facts, lengths_of, trained_parameters
 from omni_core.plan_lines import derived_quantities, notes_of
+from omni_core.plan_starts import listen_start_in_words, start_of
 from omni_core.store import ArtifactStore
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -62,6 +63,10 @@ class Champion:
     """Part -> its settings when the champion was made, as JSON."""
     records: dict[str, int] = field(default_factory=dict)
     """Source -> records that ingest read then."""
+    model: str = ""
+    """Digest of its QuantizedModel."""
+    starts: dict[str, str] = field(default_factory=dict)
+    """Training stage -> digest of the model that it started from; missing: from random weights."""
 
     @classmethod
     def read(cls, version: str, model: QuantizedModel, store: ArtifactStore) -> Champion:
@@ -74,7 +79,8 @@ class Champion:
             "language model": components["language_model"], "codec": components["codec"],
             "speech head": components["speech_head"], "weight quantizer": model.settings["weight_quantizer"],
             "listen training": listen.settings, "speak training": speak.settings,
-        }, {name: found["read"] for name, found in manifest.facts["sources"].items()})  # fmt: skip
+        }, {name: found["read"] for name, found in manifest.facts["sources"].items()}, model.digest,
+            {"train listen": listen.inputs["start"]} if "start" in listen.inputs else {})  # fmt: skip
 
 
 def parts_of(settings: RetrainSettings) -> dict[str, Any]:
@@ -140,9 +146,11 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
     found = []
     if "train listen" in stages and "adapter" in trained:
         first = estimates.alignment_flops(trained["adapter"], lengths, listen.alignment_batch) * listen.alignment_steps
-        second = estimates.answer_flops(facts.lm, lengths, listen.answer_batch) * listen.answer_steps
+        steps = listen.answer_steps + estimates.TEXT_PATH_STEP * listen.text_path_steps
+        second = estimates.answer_flops(facts.lm, lengths, listen.answer_batch) * steps
         took = estimates.seconds("alignment", first, threads) + estimates.seconds("answer", second, threads)
-        found.append(Estimate(stage="train listen", steps=listen.alignment_steps + listen.answer_steps, seconds=took))
+        whole = listen.alignment_steps + listen.answer_steps + listen.text_path_steps
+        found.append(Estimate(stage="train listen", steps=whole, seconds=took))
     if "train speak" in stages and "talker" in trained and facts.codec:
         work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * speak.steps
         found.append(
@@ -152,11 +160,11 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
 
 
 def plan_rows(
-    settings: RetrainSettings, facts: Facts, changes: dict[str, list[str]], stages: tuple[str, ...]
+    settings: RetrainSettings, facts: Facts, changes: dict[str, list[str]], stages: tuple[str, ...], listen_start: str
 ) -> tuple[PlanRow, ...]:
-    """The table: every part of a model, in the order in which sound passes it."""
+    """The table: every part of a model, in the order in which sound passes it. listen_start: in words."""
     turns, texts = len(facts.texts.questions), facts.texts
-    examples, codec = settings.train.listen.prefix_examples, settings.components.codec
+    codec = settings.components.codec
 
     def row(part: str, *names: str, retrain: str = "no", start: str = "-", needs: str = "-") -> PlanRow:
         changed = "; ".join(dict.fromkeys(found for name in names for found in changes[name])) or "no"
@@ -178,7 +186,7 @@ def plan_rows(
         row("language pack", "language", retrain="aligner refit" if "fit aligner" in stages else "no"),
         row("encoder", "encoder", retrain="no, frozen"),
         row("adapter and prefix", "listen training", retrain=because("train listen"), needs=heard if listens else "-",
-            start=f"adapter random; prefix from the model's own cache of prompt and {examples} turns" if listens else "-"),
+            start=listen_start if listens else "-"),
         row("language model", "language model", retrain="no, frozen"),
         row("speech head", "speech head", "speak training", retrain=because("train speak"),
             start="random" if speaks else "-", needs=spoken if speaks else "-"),
@@ -191,13 +199,16 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     """The plan of settings that passed preflight. without_cards: why a champion that there is cannot be compared."""
     changes = changes_against(champion, settings, facts.texts.records)
     stages = stages_to_run(changes)
+    listen = settings.train.listen
+    start = start_of(listen.start, "train listen", champion, "train listen" in stages)
+    in_words = listen_start_in_words(start, champion, changes, listen.prefix_examples)
     threads = settings.train.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
     )
     return Plan(
         title=settings.title, champion=without_cards or against, derived=derived_quantities(settings, facts),
-        rows=plan_rows(settings, facts, changes, stages), stages_to_run=stages,
+        rows=plan_rows(settings, facts, changes, stages, in_words), stages_to_run=stages, listen_start=start,
         stages_kept=tuple(stage for stage in STAGES if stage not in stages),
         estimates=training_estimates(settings, facts, stages),
         estimated_for=f"{threads} threads left to it alone; throughput as measured on one AMD EPYC core "

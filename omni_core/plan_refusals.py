@@ -13,6 +13,7 @@ from data_contracts.retrain import RetrainSettings
 from omni_core import estimates
 from omni_core.plan_facts import Facts, heard_rate_hz, read_facts, tokens_a_second, tuned_positions
 from omni_core.preflight import preflight
+from omni_core.start_folder import FROM_THE_CHAMPION, RANDOM, start_folder
 
 
 def checked_facts(settings: RetrainSettings, home: Path) -> Facts:
@@ -30,6 +31,8 @@ def refuse_the_impossible(settings: RetrainSettings, facts: Facts) -> None:
     _refuse_long_questions(settings, facts)
     _refuse_tokens(facts)
     _refuse_small_context(settings, facts)
+    if settings.train.listen.start not in (*FROM_THE_CHAMPION, RANDOM):
+        start_folder(settings.train.listen.start)
     if settings.quantize.weight_quantizer == "onnx_int8":
         from omni_core.weight_quantizers.onnx_int8 import refuse_what_cannot_be_built
 

@@ -18,14 +18,15 @@ def train_listen(
     encoder: EncoderSettings,
     language_model: LanguageModelSettings,
     settings: ListenSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
-    """The adapter learns to hand questions to the frozen language model."""
+    """The adapter learns to hand questions to the frozen language model; `start` is the plan's (see Plan.listen_start)."""
     from omni_core import train
 
     with shown("train listen") as progress:
         return train.train_listen(
-            store_of(home), manifest, questions, encoder, language_model, settings, local_folder(home), progress
+            store_of(home), manifest, questions, encoder, language_model, settings, start, local_folder(home), progress
         )
 
 
