@@ -9,18 +9,18 @@ from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
+from flows.training import train
 from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.evaluate import evaluate
-from tasks.features import encoder_features, for_each, language_model_states, speech_targets
-from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
+from tasks.features import encoder_features, for_each
+from tasks.fit import fit_codec, shards_to_fit
 from tasks.ingest import ingest
 from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
 from tasks.stage import close_tracking
-from tasks.train import train_listen, train_speak
 
 one_stage_at_a_time = ThreadPoolTaskRunner(max_workers=1)  # each of them takes every core
 evaluate_champion = evaluate.with_options(name="evaluate champion")
@@ -36,25 +36,15 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 )
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
-    home, parts, language = settings.home, settings.components, settings.ingest.language
+    home, parts = settings.home, settings.components
     plan = announce(settings)
 
     manifest = ingest(settings.ingest, home)
-    questions, answers = manifest.shards("question"), manifest.shards("answer")
-    voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
-
     codec = fit_codec(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
-    aligner = fit_aligner(manifest, to_fit, language, home)
-
-    heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
-    targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
-    states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
-
-    start = plan.listen_start
-    listen = train_listen(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, start, home)
-    speak = train_speak(targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home)
-    model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
+    heard = for_each(manifest.shards("question"), encoder_features, manifest, parts.encoder, settings.features, home)
+    trained = train(manifest, heard, codec, settings, plan.starts)  # the stages of the speech head: flows/training.py
+    model = quantize(trained.checkpoints, codec, manifest, parts, settings.quantize, home)
 
     latency = benchmark(model, manifest, settings.benchmark, home)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
@@ -65,9 +55,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     journey = {
         "ingest": manifest,
         "fit codec": codec,
-        "fit aligner": aligner,
-        "train listen": listen,
-        "train speak": speak,
+        **trained.journey,
         "quantize": model,
         "benchmark": latency,
         "evaluate": evaluation,

@@ -1,8 +1,8 @@
 """The whole model as it is served: a spoken question enters, a written and spoken answer leaves, sound before it is finished.
 
-waveform -> encoder -> adapter -> language model behind the tuned prefix -> text and states
-                                                                              | phonemes
-                                    chunks of waveform <- codec <- codes <- talker
+waveform -> encoder -> features -> speech head -> text, and codes frame by frame       (omni_core/speech_heads)
+                                                            |
+                                  chunks of waveform <- codec
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from data_contracts.components import ComponentsSettings
@@ -23,26 +23,11 @@ from data_contracts.errors import SourceError
 from omni_core import components
 from omni_core.audio import resample
 from omni_core.codecs._streaming import open_stream
-from omni_core.language_models.huggingface import chat_format
-from omni_core.speech_heads.talker import Conditioning
-from omni_core.speech_text import speech_text
-from omni_core.train import load_listen, load_speak
-from omni_core.word_states import mean_by_word, words_of_tokens
+from omni_core.speech_heads import speech_head
 
-MAX_ANSWER_TOKENS = 64
 FIRST_CHUNK_S, CHUNK_S = 0.4, 1.2
 """The first chunk is short, so that it is heard early; the next are long, so that fewer borders are computed twice."""
 MIN_QUESTION_S = 0.1
-
-
-LOOP_TOKENS = 6
-"""An answer that says so many tokens again in one piece goes round in circles, as small greedy models do; it ends there."""
-
-
-def in_a_loop(ids: list[int]) -> bool:
-    """True when the last LOOP_TOKENS ids have stood together before in the answer."""
-    last = ids[-LOOP_TOKENS:]
-    return any(ids[at : at + LOOP_TOKENS] == last for at in range(len(ids) - 2 * LOOP_TOKENS + 1))
 
 
 @dataclass(frozen=True)
@@ -57,39 +42,20 @@ class Answer:
     total_s: float
 
 
-@dataclass(frozen=True)
-class Thought:
-    """A written answer and the language model's state at each of its words, (words, width)."""
-
-    text: str
-    states: Tensor
-
-
 class SpeechToSpeech:
-    """A loaded model folder; answers one question at a time."""
+    """A loaded model folder; answers one question at a time. `speaker` is its speech head, served."""
 
     def __init__(self, folder: Path, threads: int):
-        from transformers import AutoTokenizer
-
         card = json.loads((folder / "model.json").read_text())
         parts = ComponentsSettings.model_validate(card["components"])
-        self.language = components.load("languages", card["language"])
         self.encoder = components.load(
             "encoders",
             parts.encoder.name,
             parts.encoder.model_copy(update={"weights": str(folder / "encoder")}),
             folder,
         )
-        self.adapter, prefix = load_listen(folder / "listen")
-        self.prefix = prefix.keys_values.numpy()
-        self.talker = load_speak(folder / "speak")
+        self.speaker = speech_head(parts.speech_head.name).serve(folder, card, threads)
         self.codec = components.load("codecs", parts.codec.name, parts.codec, folder / "codec", folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        self.chat = chat_format(self.tokenizer, parts.language_model.system_prompt)
-        self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
-        self.language_model = components.load(
-            "weight_quantizers", card["weight_quantizer"], folder / "language_model", threads
-        )
         self.sample_rate_hz = self.codec.sample_rate_hz
 
     @classmethod
@@ -108,15 +74,13 @@ class SpeechToSpeech:
         samples = resample(np.asarray(waveform, np.float32), sample_rate_hz, self.encoder.sample_rate_hz)
         return self.encoder.encode([torch.from_numpy(np.ascontiguousarray(samples))])[0]
 
-    @torch.no_grad()
-    def _listen(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[str, Tensor]:
-        """The question in the words that the adapter hears, and as embeddings (segments, width)."""
-        tokens, question = self.adapter.listen(self.features(waveform, sample_rate_hz))
-        return self.tokenizer.decode(tokens).strip(), question
+    def _listen(self, waveform: np.ndarray, sample_rate_hz: int) -> Any:
+        """The question as the speech head takes it."""
+        return self.speaker.listen(self.features(waveform, sample_rate_hz))
 
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
-        """The question as the adapter hears it, in words."""
-        return self._listen(waveform, sample_rate_hz)[0]
+        """The question as the model hears it, in words."""
+        return self.speaker.heard(self._listen(waveform, sample_rate_hz))
 
     @torch.no_grad()
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
@@ -126,84 +90,39 @@ class SpeechToSpeech:
         return self.codec.decode(codes)[0].numpy(), self.sample_rate_hz
 
     def answer_text(self, question: str) -> str:
-        """The text path: a written question through the same prefix and model."""
-        ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
-        return self._think(self.embeddings[ids].float()).text
+        """The text path: a written question, the written answer."""
+        return self.speaker.answer_text(question)
 
-    def _think(self, question: Tensor) -> Thought:
-        """Embeddings of the question (positions, width) -> answer, greedily."""
-        self.language_model.start(self.prefix)
-        ids: list[int] = []
-        states: list[np.ndarray] = []
-        inputs = torch.cat([question, self.embeddings[self.chat.suffix].float()])
-        while len(ids) < MAX_ANSWER_TOKENS:
-            logits, hidden = self.language_model.step(inputs.numpy())
-            if ids:
-                states.append(hidden[-1])
-            token = int(logits.argmax())
-            if token == self.chat.end:
-                break
-            ids.append(token)
-            if in_a_loop(ids):
-                ids = ids[:-LOOP_TOKENS]
-                states = states[: len(ids)]
-                break
-            inputs = self.embeddings[[token]].float()
-        text = self.tokenizer.decode(ids).strip()
-        words = len(text.split())
-        if not words:
-            return Thought("", torch.zeros(0, self.embeddings.shape[1]))
-        states += states[-1:] * (len(ids) - len(states))
-        owners = words_of_tokens(self.tokenizer, ids)
-        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words))
+    def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
+        """A question -> (text of the answer so far, chunk of its waveform), chunk by chunk; the last text is whole.
 
-    def _conditions(self, thought: Thought) -> Tensor:
-        """What the talker has to say, a condition a codec frame: (1, frames, width)."""
-        spoken = speech_text(thought.text, self.language)
-        states = thought.states[spoken.words.clamp(max=len(thought.states) - 1)]
-        return self.talker.plan(
-            Conditioning(
-                spoken.phonemes[None], spoken.words[None], states[None].float(), torch.ones(1, len(spoken.phonemes))
-            )
-        )
+        Put together the chunks are the whole decoding, so joints do not crack. An answer without sound is one empty chunk.
+        """
+        return self._stream(self._listen(waveform, sample_rate_hz))
 
     @torch.no_grad()
-    def speak(self, thought: Thought) -> Iterator[np.ndarray]:
-        """Chunks of waveform (samples,); put together they are the whole decoding, so joints do not crack."""
-        if not thought.text:
-            return
-        conditions = self._conditions(thought)
+    def _stream(self, question: Any) -> Iterator[tuple[str, np.ndarray]]:
         rate, decoding = self.codec.frame_rate_hz, open_stream(self.codec)
         codes: list[Tensor] = []
         wanted = self.codec.look_ahead_frames + max(1, round(FIRST_CHUNK_S * rate))
-        for number, frame in enumerate(self.talker.speak(conditions), start=1):
-            codes.append(frame)
-            last = number == conditions.shape[1]
-            if last or len(codes) >= wanted:
-                yield decoding.push(torch.stack(codes, 1)[None], last)[0].numpy()
+        for frame in self.speaker.answer(question):
+            if frame.codes is None:
+                yield frame.text, np.zeros(0, np.float32)
+                return
+            codes.append(frame.codes)
+            if frame.last or len(codes) >= wanted:
+                yield frame.text, decoding.push(torch.stack(codes, 1)[None], frame.last)[0].numpy()
                 codes, wanted = [], max(1, round(CHUNK_S * rate))
-
-    def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
-        """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
-        return self._stream(self._listen(waveform, sample_rate_hz)[1])
-
-    def _stream(self, question: Tensor) -> Iterator[tuple[str, np.ndarray]]:
-        thought = self._think(question)
-        heard = False
-        for chunk in self.speak(thought):
-            heard = True
-            yield thought.text, chunk
-        if not heard:
-            yield thought.text, np.zeros(0, np.float32)
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Answer:
         """A question -> the whole answer with its times. Decoding is greedy; the seed only fixes a sampling codec."""
         torch.manual_seed(seed)
         started = time.perf_counter()
         first, text, chunks = 0.0, "", []
-        heard, question = self._listen(waveform, sample_rate_hz)
+        question = self._listen(waveform, sample_rate_hz)
         for text, chunk in self._stream(question):  # noqa: B007 the last text is the answer's
             first = first or time.perf_counter() - started
             chunks.append(chunk)
         total = time.perf_counter() - started
+        heard = self.speaker.heard(question)  # behind the clock: a head need not write down what it heard to answer it
         return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total)

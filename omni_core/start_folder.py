@@ -8,15 +8,16 @@ from data_contracts.errors import WeightsError
 
 FROM_THE_CHAMPION = ("auto", "champion")
 RANDOM = "random"
-NEEDED = ("model.json", "embeddings.safetensors", "tokenizer", "listen")
+NEEDED = {"listen": ("model.json", "embeddings.safetensors", "tokenizer", "listen"), "speak": ("model.json", "speak")}
+"""Training stage -> what it reads of a served model's folder."""
 
 
-def start_folder(path: str) -> Path:
-    """The folder; raises WeightsError when it is not that of a served model with a listening part."""
-    missing = [name for name in NEEDED if not (Path(path) / name).exists()]
+def start_folder(path: str, stage: str) -> Path:
+    """The folder; raises WeightsError when it is not that of a served model with that part."""
+    missing = [name for name in NEEDED[stage] if not (Path(path) / name).exists()]
     if missing:
         raise WeightsError(
-            f"train.listen.start '{path}' is no folder of a served model (it has no {', '.join(missing)}); "
+            f"train.{stage}.start '{path}' is no folder of a served model (it has no {', '.join(missing)}); "
             "name one (store/model/DIGEST), or auto, champion or random"
         )
     return Path(path)

@@ -33,6 +33,7 @@ from omni_core.speech_heads.talker import Talker, TalkerConfig
 from omni_core.start_folder import start_folder
 from omni_core.store import ArtifactStore
 from omni_core.training_loop import Curve
+from omni_core.warm_talker import start_talker
 
 
 def work_folder(home: Path, stage: str, inputs: list[Artifact], *settings: Settings, start: str = "") -> Path:
@@ -120,16 +121,21 @@ def read_start(
 
     A model that has learned questions which are held out now is not started from: every later score would be flattered.
     """
+    folder, inputs = _folder_of_start(store, start, "listen")
+    if folder is None:
+        return None, inputs
+    if inputs and warm_start.held_out_questions_learned(store, inputs["start"], manifest):
+        return None, inputs
+    return warm_start.read_donor(folder, *load_listen(folder / "listen")), inputs
+
+
+def _folder_of_start(store: ArtifactStore, start: str, stage: str) -> tuple[Path | None, dict[str, Artifact]]:
     if not start:
         return None, {}
     if Path(start).is_dir():
-        folder = start_folder(start)
-        return warm_start.read_donor(folder, *load_listen(folder / "listen")), {}
+        return start_folder(start, stage), {}
     model = store.load(QuantizedModel, start)
-    if warm_start.held_out_questions_learned(store, model, manifest):
-        return None, {"start": model}
-    folder = store.folder(model)
-    return warm_start.read_donor(folder, *load_listen(folder / "listen")), {"start": model}
+    return start_folder(str(store.folder(model)), stage), {"start": model}
 
 
 def load_listen(folder: Path) -> tuple[Adapter, TunedPrefix]:
@@ -173,10 +179,11 @@ def train_speak(
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
+    start: str,
     home: Path,
     progress: Progress = silent,
 ) -> Checkpoint:
-    """Train the speech head for this codec and these language model states."""
+    """Train the speech head for this codec and these language model states. start: as of train_listen."""
     import torch
 
     started = time.monotonic()
@@ -192,14 +199,18 @@ def train_speak(
     torch.manual_seed(settings.seed)
     talker, curve = Talker(config), Curve()
     talker.set_code_vectors(vectors)
-    work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings)
+    folder, inputs = _folder_of_start(store, start, "speak")
+    if folder:
+        speak.set_prosody_scale(talker, answers["train"])
+        talker = start_talker(load_speak(folder / "speak"), talker, answers["validation"], curve)
+    work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings, start=start)
     speak.train(talker, answers["train"], settings, work, curve, progress)
     if answers["validation"]:
         curve.add(settings.steps, **speak.validate(talker, answers["validation"]))
     facts = {"stage": "speak", "seconds": round(time.monotonic() - started, 1), "answers": len(answers["train"]),
              "trained_parameters": sum(p.numel() for p in talker.parameters()),
              **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip
-    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve, {"codec": codec},
+    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve, {"codec": codec, **inputs},
                    settings.model_dump(mode="json"), facts)  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return made

@@ -24,10 +24,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from data_contracts.base import Artifact
 from data_contracts.components import EncoderSettings
 from data_contracts.errors import ArtifactError
 from data_contracts.ingest import Manifest
-from data_contracts.quantize import QuantizedModel
 from data_contracts.train import Checkpoint
 from omni_core.adapter import Adapter
 from omni_core.embedding_map import fit_map, overlaps, shared_tokens, spans, spellings
@@ -75,7 +75,7 @@ def read_donor(folder: Path, adapter: Adapter, prefix: TunedPrefix) -> Donor:
     )
 
 
-def held_out_questions_learned(store: ArtifactStore, model: QuantizedModel, manifest: Manifest) -> int:
+def held_out_questions_learned(store: ArtifactStore, model: Artifact, manifest: Manifest) -> int:
     """Questions that the model was trained on and that this manifest keeps for validation and test; only ids are read.
 
     0 too where the model's lineage is not in the store: then nothing is known against it.

@@ -10,7 +10,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.benchmark", "omni_core.speech_to_speech")
+@stage("omni_core.benchmark", "omni_core.speech_to_speech", "omni_core.speech_heads.*")
 def benchmark(model: QuantizedModel, manifest: Manifest, settings: BenchmarkSettings, home: str) -> LatencyReport:
     """Time to first audio, real-time factor and memory; see omni_core.benchmark."""
     from omni_core import benchmark as core

@@ -1,4 +1,4 @@
-"""One shard enters, its FeatureShard leaves, three kinds of it: mapped over shards, so a new shard computes one shard."""
+"""One shard enters, its FeatureShard leaves, four kinds of it: mapped over shards, so a new shard computes one shard."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ def speech_targets(
     with shown(f"speech targets {shard}") as progress:
         return features.speech_targets_of_shard(
             store_of(home), manifest, shard, codec, codec_settings, aligner, language, local_folder(home), progress
+        )
+
+
+@stage("omni_core.features")
+def answer_codes(
+    shard: str, manifest: Manifest, codec: FittedCodec, codec_settings: CodecSettings, home: str
+) -> FeatureShard:
+    """Codes of the answers of one shard, for a head that reads codes alone."""
+    from omni_core import features
+
+    with shown(f"answer codes {shard}") as progress:
+        return features.answer_codes_of_shard(
+            store_of(home), manifest, shard, codec, codec_settings, local_folder(home), progress
         )
 
 

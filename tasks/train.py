@@ -21,7 +21,7 @@ def train_listen(
     start: str,
     home: str,
 ) -> Checkpoint:
-    """The adapter learns to hand questions to the frozen language model; `start` is the plan's (see Plan.listen_start)."""
+    """The adapter learns to hand questions to the frozen language model; `start` is the plan's (see Plan.starts)."""
     from omni_core import train
 
     with shown("train listen") as progress:
@@ -39,6 +39,7 @@ def train_speak(
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
     """The speech head learns to speak answers from phonemes and the language model's states."""
@@ -54,6 +55,7 @@ def train_speak(
             speech_head,
             language,
             settings,
+            start,
             local_folder(home),
             progress,
         )

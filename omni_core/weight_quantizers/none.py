@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,18 +18,25 @@ class TorchLanguageModel:
     def __init__(self, model):
         self.model = model.eval().requires_grad_(False)
 
-    def start(self, keys_values: np.ndarray) -> None:
-        self.cache, self.position = cache_behind(torch.from_numpy(keys_values), 1), keys_values.shape[3]
+    def start(self, keys_values: np.ndarray | None, rows: int = 1) -> None:
+        from transformers import DynamicCache
+
+        self.cache: Any = DynamicCache() if keys_values is None else cache_behind(torch.from_numpy(keys_values), rows)
+        self.position = 0 if keys_values is None else keys_values.shape[3]
+
+    def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        logits, hidden = self.step_rows(embeddings[None])
+        return logits[0], hidden[0]
 
     @torch.no_grad()
-    def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        inputs = torch.from_numpy(embeddings)[None]
+    def step_rows(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs = torch.from_numpy(embeddings)
         positions = torch.arange(self.position, self.position + inputs.shape[1])[None]
         hidden = self.model.base_model(
             inputs_embeds=inputs, past_key_values=self.cache, use_cache=True, position_ids=positions
         ).last_hidden_state
         self.position += inputs.shape[1]
-        return self.model.get_output_embeddings()(hidden[:, -1])[0].numpy(), hidden[0].numpy()
+        return self.model.get_output_embeddings()(hidden[:, -1]).numpy(), hidden.numpy()
 
 
 def quantize(lm: CausalLanguageModel, folder: Path) -> None:

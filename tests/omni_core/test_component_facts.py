@@ -33,6 +33,32 @@ def test_a_language_model_is_what_its_files_say(name, tmp_path):
     assert facts.window == (classes.WINDOW if name == "gemma3" else 0)
 
 
+@pytest.mark.parametrize("name", ["qwen2", "qwen2_5", "gemma3", "gpt2"])
+def test_the_language_model_inside_a_head_is_what_its_files_say(name, tmp_path):
+    from omni_core.mini_omni.starting_point import layout_on, on_language_model
+    from omni_core.speech_heads import parallel
+
+    lm = components.load(
+        "language_models", "huggingface", LanguageModelSettings(weights=str(classes.write(name, tmp_path))), tmp_path
+    )
+    head = on_language_model(lm.model, layout_on(lm.model, 3, 10), 8, torch.Generator(), 0, 16)
+    parallel.write(tmp_path, head.config, parallel.saved_tensors(head), {})
+    settings = LanguageModelSettings(name="mini_omni", weights=str(tmp_path))
+    facts, inside = (
+        language_model_facts(settings, tmp_path),
+        components.load("language_models", "mini_omni", settings, tmp_path),
+    )
+    assert facts.class_name == type(inside.model).__name__ == type(lm.model).__name__
+    config = inside.model.config
+    assert (facts.width, facts.num_layers, facts.vocabulary, facts.context) == (
+        lm.width, config.num_hidden_layers, config.vocab_size, config.max_position_embeddings)  # fmt: skip
+    assert facts.parameters == sum(p.numel() for p in inside.model.parameters())
+    ids = torch.tensor([lm.tokens("Five plus four is nine.")])
+    known = lm.model.config.vocab_size
+    with torch.no_grad():
+        torch.testing.assert_close(inside.model(ids).logits[..., :known], lm.model(ids).logits)
+
+
 def whisper(folder):
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 

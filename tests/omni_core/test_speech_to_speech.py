@@ -1,6 +1,6 @@
 """What needs no trained model; the flow's own test lets a whole tiny model answer."""
 
-from omni_core.speech_to_speech import LOOP_TOKENS, in_a_loop
+from omni_core.speech_heads._talker_served import LOOP_TOKENS, in_a_loop
 
 
 def test_saying_the_same_again_is_a_loop():
