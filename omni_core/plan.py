@@ -10,8 +10,9 @@ equal to the signatures of the flow's tasks by a test; the content cache of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data_contracts.base import Settings
@@ -93,6 +94,8 @@ class Champion:
     """Digest of its QuantizedModel."""
     starts: dict[str, str] = field(default_factory=dict)
     """Training stages of its head -> digest of the model that each started from, empty for random weights."""
+    before: tuple[Champion, ...] = ()
+    """The models that it was started from, and those that they were: to go back to one of them costs nothing."""
 
     @classmethod
     def read(cls, version: str, model: QuantizedModel, store: ArtifactStore) -> Champion:
@@ -185,6 +188,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     kind = kind_of(settings)
     stages = stages_to_run(changes, kind)
     starts = starts_of(settings, champion, changes, stages) if kind == "frozen" else {}
+    starts |= starts_of_the_same_before(settings, champion, facts.texts.records, starts, stages)
     in_words = starts_in_words(settings, starts, champion, changes)
     threads = settings.train.threads or os.cpu_count() or 1
     against = (
@@ -202,9 +206,39 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     )  # fmt: skip
 
 
+def starts_of_the_same_before(
+    settings: RetrainSettings,
+    champion: Champion | None,
+    records: Mapping[str, int],
+    starts: Mapping[str, str],
+    stages: tuple[str, ...],
+) -> dict[str, str]:
+    """Stage -> the start that an earlier model had, which was trained as these settings say: the cache still has it."""
+    found = {}
+    for earlier in reversed(champion.before) if champion else ():
+        then = stages_to_run(changes_against(earlier, settings, records), kind_of(settings))
+        for stage, start in starts.items():
+            if stage in stages and stage not in then and champion and start == champion.model:
+                found[stage] = earlier.starts.get(stage, "")
+    return found
+
+
 def read_champion(version: str, digest: str, store: ArtifactStore) -> Champion:
     """The champion's cards, from the store; raises ArtifactError when the store does not hold them (any more)."""
     try:
-        return Champion.read(version, store.load(QuantizedModel, digest), store)
+        champion = Champion.read(version, store.load(QuantizedModel, digest), store)
     except KeyError as error:
         raise ArtifactError(f"the card of model {digest} lacks {error}; it was made by another release") from error
+    return replace(champion, before=tuple(_before(champion, store)))
+
+
+def _before(champion: Champion, store: ArtifactStore) -> Iterator[Champion]:
+    """Models that it goes back to, the nearest first; those that the store has lost are passed over."""
+    waiting, seen = list(champion.starts.values()), {"", champion.model}
+    while waiting:
+        if (digest := waiting.pop(0)) not in seen:
+            seen.add(digest)
+            with suppress(ArtifactError, KeyError):
+                earlier = Champion.read(digest[:8], store.load(QuantizedModel, digest), store)
+                waiting += earlier.starts.values()
+                yield earlier

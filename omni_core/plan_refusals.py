@@ -12,8 +12,8 @@ from data_contracts.errors import ComponentError, WeightsError
 from data_contracts.retrain import RetrainSettings
 from omni_core import estimates, plan_parallel
 from omni_core.plan_facts import Facts, heard_rate_hz, read_facts, tokens_a_second, tuned_positions
-from omni_core.preflight import preflight
 from omni_core.plan_starts import refuse_no_start
+from omni_core.preflight import preflight
 
 
 def checked_facts(settings: RetrainSettings, home: Path) -> Facts:

@@ -38,9 +38,7 @@ def starts_of(
     }
 
 
-def _start_of(
-    stage: str, setting: str, champion: Donor | None, stages: tuple[str, ...], unlike: list[str]
-) -> str:
+def _start_of(stage: str, setting: str, champion: Donor | None, stages: tuple[str, ...], unlike: list[str]) -> str:
     if setting not in FROM_THE_CHAMPION:
         return "" if setting == RANDOM else setting
     if champion and stage not in stages:

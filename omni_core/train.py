@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from data_contracts.base import Artifact, Settings
 from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings, SpeechHeadSettings
-from data_contracts.errors import SourceError
+from data_contracts.errors import ArtifactError, SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
@@ -134,8 +134,11 @@ def _folder_of_start(store: ArtifactStore, start: str, stage: str) -> tuple[Path
         return None, {}
     if Path(start).is_dir():
         return start_folder(start, stage), {}
-    model = store.load(QuantizedModel, start)
-    return start_folder(str(store.folder(model)), stage), {"start": model}
+    try:
+        model = store.load(QuantizedModel, start)
+        return start_folder(str(store.folder(model)), stage), {"start": model}
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}: it was to be the start; set train.{stage}.start to random") from error
 
 
 def load_listen(folder: Path) -> tuple[Adapter, TunedPrefix]:

@@ -49,9 +49,7 @@ def test_the_last_layer_folded_is_the_map_after_it():
     layer = torch.nn.Linear(4, 6)
     weight, bias = fitted.fold(layer.weight, layer.bias)
     inputs, embeddings = torch.randn(5, 4), old[:5]
-    assert torch.allclose(
-        fitted(embeddings) + inputs @ weight.T + bias, fitted(embeddings + layer(inputs)), atol=1e-4
-    )
+    assert torch.allclose(fitted(embeddings) + inputs @ weight.T + bias, fitted(embeddings + layer(inputs)), atol=1e-4)
 
 
 def test_the_alphabet_of_bytes_is_that_of_the_library():

@@ -30,7 +30,7 @@ PART_OF = {
 NOT_OF_A_MODEL = {"FeaturesSettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
 BY_NAME = {"questions": "encoder features", "targets": "speech targets", "states": "language model states",
            "codes": "answer codes", "recipe_stage": "", "language": "language", "evaluation": "evaluate",
-           "challenger": "evaluate", "home": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
+           "challenger": "evaluate", "home": "", "start": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
 
 
 BEFORE = {"train adaption": "train alignment", "train multimodal": "train adaption"}
