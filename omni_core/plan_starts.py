@@ -21,9 +21,12 @@ SOUND_OF_A_HEAD = ("codec", "language", "speech head")
 class Donor(Protocol):
     """What is asked of the champion (omni_core.plan.Champion)."""
 
-    version: str
-    model: str
-    starts: dict[str, str]
+    @property
+    def version(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def starts(self) -> dict[str, str]: ...
 
 
 def starts_of(
