@@ -37,10 +37,12 @@ evaluate_champion = evaluate.with_options(name="evaluate champion")
 def retrain(settings: RetrainSettings) -> Outcome:
     """Fit the speech parts to the components that the settings name, prove the result, and promote it if it won."""
     home, parts = settings.home, settings.components
-    announce(settings)
+    plan = announce(settings)
 
     manifest = ingest(settings.ingest, home)
-    trained = train(manifest, settings)  # features, codec, and the stages of the speech head: flows/training.py
+    trained = train(
+        manifest, settings, plan.starts
+    )  # features, codec, and the stages of the speech head: flows/training.py
     model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
     consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
