@@ -25,6 +25,10 @@ class RetrainSettings(Settings):
     """Name of the run in Prefect, MLflow and the report."""
     home: str = "var"
     """Folder (or fsspec URL) of the artifact store, the weights and the local tracking database."""
+    stages_at_once: int = Field(2, ge=1, le=2)
+    """2: what the model hears and how it speaks are trained side by side, each with half of the threads; 1: one after the other."""
+    threads: int = Field(0, ge=0)
+    """CPU threads that the training stages share; 0 takes all cores."""
     components: ComponentsSettings = ComponentsSettings()
     ingest: IngestSettings = IngestSettings()
     features: FeaturesSettings = FeaturesSettings()

@@ -179,7 +179,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     changes = changes_against(champion, settings, facts.texts.records)
     kind = kind_of(settings)
     stages = stages_to_run(changes, kind)
-    threads = settings.train.threads or os.cpu_count() or 1
+    threads = settings.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
     )

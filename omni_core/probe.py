@@ -31,14 +31,17 @@ Answers = Callable[[bytes], tuple[bytes, str]]
 
 
 def probe_questions(store: ArtifactStore, manifest: Manifest, count: int = PROBES) -> list[bytes]:
-    """The first test questions (and, when there are too few, the first others) as wav files."""
+    """The first validation questions (and, when there are too few, the first of training) as wav files.
+
+    None of the sealed test split: its questions would travel with every version, and each promotion were a look at it.
+    """
     import pyarrow.parquet as pq
 
     folder = store.folder(manifest)
     rows = [row for name in manifest.shards("question") for row in pq.read_table(folder / name).to_pylist()]
     if not rows:
         raise PromotionError("the manifest holds no question to probe a registered model with")
-    chosen = sorted(rows, key=lambda row: row["split"] != "test")[:count]
+    chosen = sorted(rows, key=lambda row: row["split"] != "validation")[:count]
     return [encode_wav(*decode(row["audio"])) for row in chosen]
 
 

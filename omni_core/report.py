@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_contracts.base import Artifact
+from data_contracts.benchmark import CHALLENGER, PER_ANSWER
 from data_contracts.errors import ArtifactError
 from data_contracts.quantize import QuantizedModel
 from omni_core import report_plots as plots
@@ -211,9 +212,8 @@ def _gain_plot(verdict: Artifact) -> str:
 
 def latency_plots(store: ArtifactStore, latency: Artifact) -> list[str]:
     """Time to first audio and real-time factor of every answer that was timed."""
-    rows = [
-        row for row in pq.read_table(store.folder(latency) / "per_answer.parquet").to_pylist() if row["audio_s"] > 0
-    ]
+    table = pq.read_table(store.folder(latency) / PER_ANSWER).to_pylist()
+    rows = [row for row in table if row["who"] == CHALLENGER and row["audio_s"]]
     if not rows:
         return []
     gates = latency.settings

@@ -10,7 +10,7 @@ from tasks.home import store_of
 from tasks.stage import stage
 
 
-@stage("omni_core.compare", "omni_core.listening_test.verdict")
+@stage("omni_core.compare")
 def compare(
     challenger: EvaluationReport,
     champion: EvaluationReport | None,
@@ -21,7 +21,5 @@ def compare(
 ) -> Verdict:
     """Paired bootstrap against the champion, or absolute gates while there is none; see omni_core.compare."""
     from omni_core import compare as core
-    from omni_core.listening_test.verdict import with_listening
 
-    store = store_of(home)
-    return with_listening(store, core.compare(store, challenger, champion, latency, settings, consistency), settings)
+    return core.compare(store_of(home), challenger, champion, latency, settings, consistency)

@@ -33,7 +33,8 @@ from omni_core.mini_omni.language_model import causal_model
 from omni_core.mini_omni.prompts import Mode
 from omni_core.plan_parallel import POST_ADAPTER_IN_ONNX
 from omni_core.speech_heads import Assembly, Frame, Joint, parallel
-from omni_core.speech_heads.parallel import FINAL_NORMS, Caches, ParallelHead, StreamLogits
+from omni_core.speech_heads._parallel_blocks import decoder, final_norm, mean_of_streams
+from omni_core.speech_heads.parallel import Caches, ParallelHead, StreamLogits
 from omni_core.weight_quantizers import ServedLanguageModel
 
 MAX_ANSWER_S = 30.0
@@ -52,6 +53,7 @@ class ServedHead:
         self.layout, self.served = self.config.layout, served
         self.around = _around(folder, self.config)
         self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
+        self.nothing_read = _empty_cache(self.around.trunk.config)
         self.post_adapter = self.around.post_adapter
         if self.post_adapter is not None:
             _leave_out_final_norm(served)
@@ -61,7 +63,7 @@ class ServedHead:
         return self.around.context_steps
 
     def start(self, rows: int) -> Caches:
-        self.served.start(None, rows)
+        self.served.start(self.nothing_read, rows)
         return Caches()
 
     @torch.no_grad()
@@ -75,7 +77,7 @@ class ServedHead:
         last_only: bool = False,
     ) -> StreamLogits:
         """Logits of the last position, whatever is asked: a served language model says no others."""
-        embedded = parallel.mean_of_streams(self._table, self.around.speech_adapter, tokens, features, frame_counts)
+        embedded = mean_of_streams(self._table, self.around.speech_adapter, tokens, features, frame_counts)
         logits, hidden = (torch.from_numpy(found) for found in self.served.step_rows(embedded.numpy()))
         size, streams = self.layout.text_vocabulary_size, self.layout.num_streams
         if self.post_adapter is None:
@@ -96,10 +98,18 @@ def _around(folder: Path, config: parallel.ParallelConfig) -> ParallelHead:
         head = parallel.empty(config)
     head.load_state_dict(load_file(folder / "head" / "around.safetensors"), strict=False, assign=True)
     if head.post_adapter is not None:  # what is computed and not stored (rotary frequencies) is made anew
-        fresh = parallel.decoder(config.trunk, config.post_adapter_layers)[0]
+        fresh = decoder(config.trunk, config.post_adapter_layers)[0]
         fresh.load_state_dict(head.post_adapter.state_dict())
         head.post_adapter = fresh
     return head.eval().requires_grad_(False)
+
+
+def _empty_cache(trunk: Any) -> np.ndarray:
+    """Keys and values of no position, (layers, 2, kv_heads, 0, head_width); trunk: a configuration of transformers."""
+    heads = trunk.num_attention_heads
+    width = getattr(trunk, "head_dim", None) or trunk.hidden_size // heads
+    kv_heads = getattr(trunk, "num_key_value_heads", None) or heads
+    return np.zeros((trunk.num_hidden_layers, 2, kv_heads, 0, width), np.float32)
 
 
 def _leave_out_final_norm(served: ServedLanguageModel) -> None:
@@ -108,7 +118,7 @@ def _leave_out_final_norm(served: ServedLanguageModel) -> None:
     if model is None:
         raise ComponentError(POST_ADAPTER_IN_ONNX)
     base = model.base_model
-    setattr(base, next(name for name in FINAL_NORMS if hasattr(base, name)), nn.Identity())
+    setattr(base, final_norm(base), nn.Identity())
 
 
 class ParallelSpeaker:
@@ -254,9 +264,7 @@ def loss_of_quality(
         tokens = prompts.written(Mode.TEXT_TO_AUDIO, layout, ids).tokens
         caches = head.start(1), served.start(1)
         for _ in range(min(COMPARED_STEPS, head.context_steps - tokens.shape[2])):
-            found = [
-                model(tokens, caches=cache, last_only=True) for model, cache in zip((head, served), caches, strict=True)
-            ]
+            found = [head(tokens, caches=caches[0], last_only=True), served(tokens, caches=caches[1])]
             for a, b in zip(*(_of_all_streams(f) for f in found), strict=True):
                 cosines.append(float(torch.cosine_similarity(a, b, dim=0)))
                 agreed.append(bool(a.argmax() == b.argmax()))

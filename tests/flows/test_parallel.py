@@ -60,7 +60,7 @@ def preset(folder):
         f"components.language_model.weights={write_language_model('qwen2', folder / 'qwen2')}",
         f"components.encoder.weights={whisper(folder / 'whisper')}", "components.speech_head.adapter_width=0",
         f"components.codec.weights={write_snac(folder / 'snac')}", f"home={small.home}",
-        "quantize.weight_quantizer=none", *few,
+        "quantize.weight_quantizer=none", "stages_at_once=1", *few,
     ))  # fmt: skip
     slow = {"max_real_time_factor": 100.0, "max_time_to_first_audio_p95_ms": 1e5}
     return settings.model_copy(update={
@@ -88,23 +88,17 @@ def until_quantized(settings):
     """The flow up to the model that would be served, without what listens to it afterwards."""
     from prefect import flow
 
+    from flows.retrain import two_branches
     from flows.training import train
-    from tasks.features import encoder_features, for_each
-    from tasks.fit import fit_codec, shards_to_fit
     from tasks.ingest import ingest
     from tasks.quantize import quantize
 
-    @flow(persist_result=False)
+    @flow(persist_result=False, task_runner=two_branches)
     def part(settings):
-        home, parts = settings.home, settings.components
-        manifest = ingest(settings.ingest, home)
-        shards = [] if parts.codec.weights else shards_to_fit(manifest, parts.codec.fit_minutes, home)
-        codec = fit_codec(manifest, shards, parts.codec, home)
-        heard = for_each(
-            manifest.shards("question"), encoder_features, manifest, parts.encoder, settings.features, home
-        )
-        trained = train(manifest, heard, codec, settings)
-        return trained, quantize(trained.checkpoints, codec, manifest, parts, settings.quantize, home)
+        manifest = ingest(settings.ingest, settings.home)
+        trained = train(manifest, settings)
+        parts, home = settings.components, settings.home
+        return trained, quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
     return part(settings)
 
@@ -133,7 +127,7 @@ def test_the_preset_trains_three_stages_on_a_language_model_and_answers_in_chunk
     from tasks.home import store_of
 
     trained, model = until_quantized(preset)
-    assert list(trained.journey) == ["train alignment", "train adaption", "train multimodal"]
+    assert list(trained.journey) == ["fit codec", "train alignment", "train adaption", "train multimodal"]
     assert [made.facts["turns"] for made in trained.checkpoints.values()] == [15, 15, 15]
     assert trained.checkpoints["adaption"].inputs["before"] == trained.checkpoints["alignment"].digest
     head = parallel.load(store_of(preset.home).folder(trained.checkpoints["multimodal"]))

@@ -131,11 +131,12 @@ def settings(folder: Path, **changes) -> RetrainSettings:
     if not language_model.exists():
         write_language_model(language_model, rows)
     groups = {
-        "title": "tiny", "home": str(folder / "home"),
+        "title": "tiny", "home": str(folder / "home"), "stages_at_once": 1,
         "components": {
             "language_model": {"weights": str(language_model), "system_prompt": "Answer."},
             "encoder": {"name": "log_mel", "weights": ""},
-            "codec": {"num_codebooks": 2, "codebook_size": 16, "vocoder": "griffin_lim", "fit_minutes": 0.1},
+            "codec": {"num_codebooks": 2, "codebook_size": 16, "vocoder": "griffin_lim", "fit_minutes": 0.1,
+                      "refine_steps": 2},
             "speech_head": {"width": 32, "num_layers": 1, "num_heads": 2},
         },
         "ingest": {"sources": (str(source),), "shard_rows": 8, "quality": {

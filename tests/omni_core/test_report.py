@@ -51,7 +51,8 @@ def make_journey(store, manifest, judge, parrot, make_latency, pairs):
         ours = evaluation(challenger, parrot())
         wrong = {pairs[5][0]: ("Your timer <b>is</b> off & on.", np.zeros(24_000, np.float32))}
         theirs = evaluation(model("old base"), parrot(wrong)) if with_champion else None
-        latency = make_latency()
+        timed = {"model": challenger} | ({"champion": model("old base")} if with_champion else {})
+        latency = make_latency(inputs=timed)
         verdict = compare(store, ours, theirs, latency, CompareSettings(replicates=200))
         return {"ingest": manifest, "train listen": curve(), "quantize": challenger, "benchmark": latency,
                 "evaluate": ours, "evaluate champion": theirs, "compare": verdict}  # fmt: skip
