@@ -6,8 +6,9 @@ from prefect import flow
 
 from data_contracts.compare import Verdict
 from data_contracts.every_day import CompareRunSettings
+from tasks.benchmark import benchmark
 from tasks.compare import compare as compare_evaluations
-from tasks.ui_artifacts import show_verdict
+from tasks.ui_artifacts import show_latency, show_verdict
 from tasks.which import known
 
 
@@ -16,8 +17,10 @@ def compare(settings: CompareRunSettings) -> Verdict:
     """Is the challenger better than the champion, and no worse in anything that is guarded?"""
     challenger = known(settings.challenger, settings.promote, settings.home)
     champion = known(settings.champion, settings.promote, settings.home)
+    latency = benchmark(challenger.model, champion.model, challenger.manifest, settings.benchmark, settings.home)
     verdict = compare_evaluations(
-        challenger.evaluation, champion.evaluation, challenger.latency, settings.compare, settings.home
+        challenger.evaluation, champion.evaluation, latency, challenger.consistency, settings.compare, settings.home
     )
     show_verdict(challenger.evaluation, verdict)
+    show_latency(latency)
     return verdict
