@@ -72,9 +72,9 @@ def test_a_champion_timed_in_the_same_session_stands_beside(latency):
 
 
 @stage(cached=False)
-def works(home: str) -> int:
+def works_long(home: str) -> int:
     """A stage that tells how far it is."""
-    with shown("works long") as progress:
+    with shown("works utterances/question-00_1.parquet") as progress:
         progress(1, 4, "steps")
         progress(2, 4, "steps")
     return 4
@@ -82,13 +82,15 @@ def works(home: str) -> int:
 
 @flow
 def small(home: str) -> int:
-    return works(home)
+    return works_long(home)
 
 
 def test_a_task_s_progress_is_an_artifact_that_ends_at_a_hundred(prefect_server, tmp_path):
     assert small(str(tmp_path)) == 4
     (shown_there,) = artifacts("works-long")
-    assert float(shown_there.data) == 100.0 and shown_there.description == "works long: done"
+    assert (
+        float(shown_there.data) == 100.0 and shown_there.description == "works utterances/question-00_1.parquet: done"
+    )
 
 
 def test_a_server_that_takes_no_artifact_stops_nothing(monkeypatch, latency):
@@ -98,6 +100,6 @@ def test_a_server_that_takes_no_artifact_stops_nothing(monkeypatch, latency):
     monkeypatch.setattr(ui_artifacts, "create_table_artifact", refuses)
     monkeypatch.setattr(ui_artifacts, "create_progress_artifact", refuses)
     ui_artifacts.show_latency(latency)
-    progress = ui_artifacts.ProgressArtifact("train")
+    progress = ui_artifacts.ProgressArtifact("train", "train speak")
     progress(1, 2, "steps")
     assert progress.broken
