@@ -68,6 +68,19 @@ def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     assert len(waveform) > 0 and sample_rate_hz == answers["sample_rate_hz"][0] and answers["text"][0].strip()
 
 
+def test_the_champion_says_that_it_heard_nothing_in_silence_and_writes_no_answer(first, tmp_path, capsys):
+    import numpy as np
+
+    from flows.cli import main
+    from omni_core.audio import encode_wav
+
+    settings, _ = first
+    (tmp_path / "silence.wav").write_bytes(encode_wav(np.zeros(16_000, np.float32), 16_000))
+    answer = tmp_path / "answer.wav"
+    assert not main(["answer", str(tmp_path / "silence.wav"), "--home", settings.home, "--out", str(answer)])
+    assert "no words were heard in" in capsys.readouterr().out and not answer.exists()
+
+
 @pytest.fixture(scope="module")
 def serving(first, tmp_path_factory):
     """`mlflow models serve` as a user starts it: elsewhere, and without this repository."""
