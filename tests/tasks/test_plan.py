@@ -31,7 +31,7 @@ PART_OF = {
 NOT_OF_A_MODEL = {"FeaturesSettings", "ConsistencySettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
 BY_NAME = {"questions": "encoder features", "targets": "speech targets", "states": "language model states",
            "codes": "answer codes", "recipe_stage": "", "language": "language", "evaluation": "evaluate",
-           "challenger": "evaluate", "home": "", "judge": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
+           "challenger": "evaluate", "home": "", "start": "", "judge": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
 
 
 BEFORE = {"train adaption": "train alignment", "train multimodal": "train adaption"}
