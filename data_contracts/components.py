@@ -46,6 +46,8 @@ class CodecSettings(Settings):
     """How mel_rvq finds phase."""
     fit_minutes: float = Field(60.0, ge=0.1, le=600)
     """At most this much speech is used to fit a codec."""
+    refine_steps: int = Field(600, ge=0)
+    """Training steps of mel_rvq's refiner, which mends joints and wrong codes before the vocoder; 0 leaves it out."""
 
 
 class SpeechHeadSettings(Settings):

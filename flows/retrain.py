@@ -12,22 +12,22 @@ from data_contracts.retrain import Outcome, RetrainSettings
 from flows.training import train
 from tasks.benchmark import benchmark
 from tasks.compare import compare
+from tasks.consistency import check_consistency
 from tasks.evaluate import evaluate
-from tasks.features import encoder_features, for_each
-from tasks.fit import fit_codec, shards_to_fit
 from tasks.ingest import ingest
 from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
+from tasks.side_by_side import AT_ONCE
 from tasks.stage import close_tracking
 
-one_stage_at_a_time = ThreadPoolTaskRunner(max_workers=1)  # each of them takes every core
+two_branches = ThreadPoolTaskRunner(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
 evaluate_champion = evaluate.with_options(name="evaluate champion")
 
 
 @flow(
-    task_runner=one_stage_at_a_time,
+    task_runner=two_branches,
     persist_result=False,
     flow_run_name="{settings.title}",
     on_completion=[close_tracking],
@@ -40,23 +40,23 @@ def retrain(settings: RetrainSettings) -> Outcome:
     plan = announce(settings)
 
     manifest = ingest(settings.ingest, home)
-    to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
-    codec = fit_codec(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
-    heard = for_each(manifest.shards("question"), encoder_features, manifest, parts.encoder, settings.features, home)
-    trained = train(manifest, heard, codec, settings, plan.starts)  # the stages of the speech head: flows/training.py
-    model = quantize(trained.checkpoints, codec, manifest, parts, settings.quantize, home)
+    trained = train(
+        manifest, settings, plan.starts
+    )  # features, codec, and the stages of the speech head: flows/training.py
+    model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
-    latency = benchmark(model, manifest, settings.benchmark, home)
-    evaluation = evaluate(model, manifest, settings.evaluate, home)
+    consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     champion = current_champion(model, settings.promote, home)
+    latency = benchmark(model, champion, manifest, settings.benchmark, home)
+    evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
-    verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
+    verdict = compare(evaluation, champion_evaluation, latency, consistency, settings.compare, home)
 
     journey = {
         "ingest": manifest,
-        "fit codec": codec,
         **trained.journey,
         "quantize": model,
+        "check consistency": consistency,
         "benchmark": latency,
         "evaluate": evaluation,
         "evaluate champion": champion_evaluation,
@@ -64,4 +64,11 @@ def retrain(settings: RetrainSettings) -> Outcome:
     }
     page = report(settings.title, journey, home)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home)
-    return Outcome(latency=latency, evaluation=evaluation, verdict=verdict, report=page, promotion=promotion)
+    return Outcome(
+        consistency=consistency,
+        latency=latency,
+        evaluation=evaluation,
+        verdict=verdict,
+        report=page,
+        promotion=promotion,
+    )

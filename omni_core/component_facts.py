@@ -235,6 +235,10 @@ def _mel_rvq(settings: CodecSettings, home: Path) -> CodecFacts:
         width * (settings.num_codebooks * settings.codebook_size + bands * settings.patch_frames)
         + bands * settings.patch_frames
     )
+    if settings.refine_steps:
+        wide, blocks, kernel, first = 128, 4, 5, 3  # omni_core/codecs/_mel_refiner.py
+        block = 2 * wide * (wide * kernel + 1) + wide * (wide + 1)
+        own += wide * (first * (bands + settings.patch_frames) + 1) + blocks * block + bands * (wide + 1)
     vocoder = model_files("bundled:hifigan_universal", home).parameters() if settings.vocoder == "hifigan" else 0
     return CodecFacts(sample_rate_hz, sample_rate_hz / hop / settings.patch_frames, settings.num_codebooks,
                       settings.codebook_size, _projected(width), f"{settings.num_codebooks} residual codebooks of one rate", own + vocoder)  # fmt: skip

@@ -22,7 +22,17 @@ from omni_core.audio import encode_ogg
 from omni_core.metrics import AnsweredTurn, Figure
 from omni_core.sealed_set import SealedTurn
 
-_TEXTS = ("turn_id", "topic", "speaker", "question_text", "heard_text", "answer_text", "spoken_text", "transcript")
+_TEXTS = (
+    "turn_id",
+    "topic",
+    "speaker",
+    "source",
+    "question_text",
+    "heard_text",
+    "answer_text",
+    "spoken_text",
+    "transcript",
+)
 _NUMBERS = ("duration_s", "teacher_duration_s", "time_to_first_audio_ms")
 ROW = pa.schema([
     *(pa.field(name, pa.string(), nullable=False) for name in _TEXTS),
@@ -109,7 +119,7 @@ def _write_table(
 ) -> None:
     rows = [
         {
-            "turn_id": turn.turn_id, "topic": turn.topic, "speaker": turn.speaker,
+            "turn_id": turn.turn_id, "topic": turn.topic, "speaker": turn.speaker, "source": turn.source,
             "question_text": turn.question_text, "heard_text": reply.heard_text, "answer_text": turn.answer_text,
             "spoken_text": reply.text, "transcript": said.transcript, "teacher_transcript": said.teacher_transcript,
             "duration_s": len(reply.waveform) / reply.sample_rate_hz,

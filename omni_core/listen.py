@@ -26,6 +26,8 @@ from omni_core.progress import Progress, silent
 from omni_core.training_loop import Curve, Schedule, run, step_generator
 
 IGNORED = -100
+NEIGHBOURS = 8
+"""A pool, from which batches of like length are cut, holds so many batches."""
 VALIDATION_BATCH = 32
 QUICK_TURNS, QUICK_BATCH = 64, 16
 
@@ -43,13 +45,46 @@ class ListenData:
 
 
 def example_turns(turns: Sequence[dict[str, Any]], count: int, seed: int) -> list[tuple[str, str]]:
-    """`count` (question, answer) pairs, topic by topic in turn, drawn without repetition."""
+    """`count` (question, answer) pairs, topic by topic in turn; within a topic each says the most words not yet said."""
     by_topic: dict[str, list[dict[str, Any]]] = defaultdict(list)
     order = torch.randperm(len(turns), generator=torch.Generator().manual_seed(seed)).tolist()
     for index in order:
         by_topic[turns[index]["topic"]].append(turns[index])
-    ranked = [turn for rank in range(count) for topic in sorted(by_topic) for turn in by_topic[topic][rank : rank + 1]]
+    drawn = [_telling(by_topic[topic], count) for topic in sorted(by_topic)]
+    ranked = [turn for rank in range(count) for topic in drawn for turn in topic[rank : rank + 1]]
     return [(turn["question_text"], turn["answer_text"]) for turn in ranked[:count]]
+
+
+def _telling(turns: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Greedily the turns whose answers cover the most words: a mapping of ten kinds is shown by ten turns, not by thirty."""
+    rest, said, chosen = list(turns), set[str](), list[dict[str, Any]]()
+    while rest and len(chosen) < count:
+        best = max(range(len(rest)), key=lambda at: len(set(rest[at]["answer_text"].split()) - said))
+        chosen.append(rest.pop(best))
+        said |= set(chosen[-1]["answer_text"].split())
+    return chosen
+
+
+def batches_of_like_length(lengths: Sequence[int], batch: int, seed: int) -> list[list[int]]:
+    """Every row once, in batches of like length: padding is work for nothing (a fifth of a step of 16 turns).
+
+    Rows are shuffled, sorted within pools of NEIGHBOURS batches, cut, and each pool's batches shuffled again.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    found: list[list[int]] = []
+    for start in range(0, len(order), NEIGHBOURS * batch):
+        pool = sorted(order[start : start + NEIGHBOURS * batch], key=lambda row: lengths[row])
+        cut = [pool[at : at + batch] for at in range(0, len(pool), batch)]
+        found += [cut[at] for at in torch.randperm(len(cut), generator=generator).tolist()]
+    return found
+
+
+def turns_by_batch(lm: CausalLanguageModel, data: ListenData, settings: ListenSettings) -> list[list[dict[str, Any]]]:
+    """The turns of each step of the answer phase, which goes round."""
+    lengths = [len(lm.tokens(turn["question_text"])) + len(lm.tokens(turn["answer_text"])) for turn in data.turns]
+    batches = batches_of_like_length(lengths, settings.answer_batch, settings.seed)
+    return [[data.turns[row] for row in rows] for rows in batches]
 
 
 def new_adapter(lm: CausalLanguageModel, data: ListenData, feature_rate_hz: float, seed: int) -> Adapter:
@@ -177,11 +212,12 @@ def train_answers(
     progress: Progress = silent,
 ) -> None:
     """Phase two, in place: the adapter as it is, the prefix learns."""
+    lm.attend_plainly()
     lm.halve_matrices()  # frozen, so nothing is lost but the cast of every weight at every step (a third of it)
-    batches = _Batches(data, settings.answer_batch, settings.seed)
+    batches = turns_by_batch(lm, data, settings)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        batch = batches.at(step)
+        batch = batches[step % len(batches)]
         with torch.no_grad():
             questions = [adapter(data.heard(turn)) for turn in batch]
         with torch.autocast("cpu", torch.bfloat16):
@@ -207,11 +243,12 @@ def train_text_path(
     prefix.requires_grad_(False)
     adapter.requires_grad_(False)
     adapter.correction.requires_grad_(True)
+    lm.attend_plainly()
     lm.halve_matrices()
-    batches = _Batches(data, settings.answer_batch, settings.seed)
+    batches = turns_by_batch(lm, data, settings)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        batch = batches.at(step)
+        batch = batches[step % len(batches)]
         questions, answers = ([turn[f"{side}_text"] for turn in batch] for side in ("question", "answer"))
         heard = [adapter(data.heard(turn)) for turn in batch]
         with torch.autocast("cpu", torch.bfloat16):
@@ -221,23 +258,6 @@ def train_text_path(
         settings.text_path_steps, settings.text_path_learning_rate, settings.seed, settings.checkpoint_every_steps
     )
     run("text_path", adapter.correction, loss_of, schedule, work, curve, progress)
-
-
-@dataclass
-class _Batches:
-    """Batch number `step` of the turns, in one random order that goes round."""
-
-    data: ListenData
-    size: int
-    seed: int
-
-    def __post_init__(self) -> None:
-        generator = torch.Generator().manual_seed(self.seed)
-        self.order = torch.randperm(len(self.data.turns), generator=generator).tolist()
-
-    def at(self, step: int) -> list[dict[str, Any]]:
-        """The turns of one step."""
-        return [self.data.turns[self.order[(step * self.size + i) % len(self.order)]] for i in range(self.size)]
 
 
 @torch.no_grad()

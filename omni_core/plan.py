@@ -54,11 +54,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train multimodal": ("train adaption", *RECIPE, "multimodal training"),
     "quantize": (*TRAINED["frozen"], *TRAINED["trained"], "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
                  "weight quantizer"),
+    "check consistency": ("quantize", "ingest"),
     "benchmark": ("quantize", "ingest"),
     "evaluate": ("quantize", "ingest"),
-    "compare": ("evaluate", "benchmark"),
-    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "benchmark", "evaluate",
-               "compare"),
+    "compare": ("evaluate", "benchmark", "check consistency"),
+    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "check consistency",
+               "benchmark", "evaluate", "compare"),
 }  # fmt: skip
 """Task of the flow -> the stages and parts of the settings that it reads. Settings of measuring are left out: they are
 not part of a model, so the champion's cards do not hold them."""
@@ -190,7 +191,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     starts = starts_of(settings, champion, changes, stages) if kind == "frozen" else {}
     starts |= starts_of_the_same_before(settings, champion, facts.texts.records, starts, stages)
     in_words = starts_in_words(settings, starts, champion, changes)
-    threads = settings.train.threads or os.cpu_count() or 1
+    threads = settings.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
     )

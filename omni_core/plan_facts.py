@@ -51,10 +51,10 @@ def read_facts(settings: RetrainSettings, home: Path) -> Facts:
     lm = language_model_facts(parts.language_model, home)
     tokenizer = LightTokenizer(lm.files) if lm.files.path("tokenizer.json") else None
     texts = source_texts(settings.ingest.sources)
+    asked, said = ((tokenizer.counts(list(found)) if tokenizer else []) for found in (texts.questions, texts.answers))
     return Facts(
         lm, encoder_facts(parts.encoder, home), codec_facts(parts.codec, home),
-        chat_format(tokenizer, parts.language_model.system_prompt) if tokenizer else None, texts,
-        *((tokenizer.counts(list(found)) if tokenizer else []) for found in (texts.questions, texts.answers)),
+        chat_format(tokenizer, parts.language_model.system_prompt) if tokenizer else None, texts, asked, said,
         plan_parallel.head_config(settings, home),
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
     """Seconds of the training stages that will run, on this machine's cores, left to it alone."""
     listen, speak = settings.train.listen, settings.train.speak
     lengths, trained = lengths_of(settings, facts), trained_parameters(settings, facts)
-    threads = settings.train.threads or os.cpu_count() or 1
+    threads = settings.threads or os.cpu_count() or 1
     found = []
     for stage, group in settings.train.parallel:
         if f"train {stage}" in stages and group.steps:

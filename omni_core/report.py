@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data_contracts.base import Artifact
+from data_contracts.benchmark import CHALLENGER, PER_ANSWER
 from data_contracts.errors import ArtifactError
 from data_contracts.quantize import QuantizedModel
 from omni_core import report_plots as plots
@@ -25,7 +26,8 @@ TEMPLATE = Path(__file__).with_suffix(".html.jinja")
 PAGE = "report.html"
 WORST = 10
 SPECTROGRAMS = 4
-ROLES = {"verdict": "compare", "challenger": "evaluate", "champion": "evaluate champion", "latency": "benchmark"}
+ROLES = {"verdict": "compare", "challenger": "evaluate", "champion": "evaluate champion", "latency": "benchmark",
+         "consistency": "check consistency"}  # fmt: skip
 """What the page is about -> the journey's name for it."""
 
 
@@ -91,6 +93,7 @@ def contents(store: ArtifactStore, made: Mapping[str, Artifact], seconds: Mappin
         "changes": changes(_model(store, challenger), _model(store, champion) if champion else None),
         "lineage": lineage(made), "weights": weights_used(made), "turns": challenger.report.facts["turns"],
         "speakers": challenger.report.facts["speakers"], "judge": challenger.report.facts["judge"],
+        "consistency": made[ROLES["consistency"]].facts["checks"] if ROLES["consistency"] in made else [],
         "has_champion": champion is not None, "hardware": latency.facts.get("hardware", ""),
     }  # fmt: skip
 
@@ -209,9 +212,8 @@ def _gain_plot(verdict: Artifact) -> str:
 
 def latency_plots(store: ArtifactStore, latency: Artifact) -> list[str]:
     """Time to first audio and real-time factor of every answer that was timed."""
-    rows = [
-        row for row in pq.read_table(store.folder(latency) / "per_answer.parquet").to_pylist() if row["audio_s"] > 0
-    ]
+    table = pq.read_table(store.folder(latency) / PER_ANSWER).to_pylist()
+    rows = [row for row in table if row["who"] == CHALLENGER and row["audio_s"]]
     if not rows:
         return []
     gates = latency.settings

@@ -11,7 +11,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.listen", "omni_core.train")
+@stage("omni_core.listen", "omni_core.train", beside_others=True)
 def train_listen(
     manifest: Manifest,
     questions: list[FeatureShard],
@@ -30,7 +30,7 @@ def train_listen(
         )
 
 
-@stage("omni_core.speak", "omni_core.train", "omni_core.languages.*", "omni_core.codecs.*")
+@stage("omni_core.speak", "omni_core.train", "omni_core.languages.*", "omni_core.codecs.*", beside_others=True)
 def train_speak(
     targets: list[FeatureShard],
     states: list[FeatureShard],

@@ -11,7 +11,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.mini_omni.retraining")
+@stage("omni_core.mini_omni.retraining", alone=True)
 def train_recipe(
     recipe_stage: str,
     before: Checkpoint | None,

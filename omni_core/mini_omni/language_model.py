@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from omni_core.speech_heads.parallel import FINAL_NORMS, ParallelHead
+from omni_core.speech_heads._parallel_blocks import final_norm
+from omni_core.speech_heads.parallel import ParallelHead
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def causal_model(head: ParallelHead, rows: int | None = None) -> Any:
     values = {**head.config.trunk, "vocab_size": kept, "tie_word_embeddings": head.config.tied}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values))
     base = model.base_model
-    norm = next(name for name in FINAL_NORMS if hasattr(base, name))
+    norm = final_norm(base)
     base.load_state_dict(_without_embedding(head), strict=False)
     getattr(base, norm).load_state_dict(head.norm.state_dict())
     model.get_input_embeddings().weight.copy_(head.trunk.get_input_embeddings().weight[:kept])

@@ -25,6 +25,7 @@ from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
 from data_contracts.train import Checkpoint, FittedCodec, RecipeStageSettings
 from omni_core import bundled_weights, components, tables
+from omni_core.mapped_features import forget, mapped_features
 from omni_core.mini_omni import recipe, starting_point
 from omni_core.mini_omni.recipe import Turn
 from omni_core.progress import Progress, silent
@@ -65,7 +66,7 @@ def train_stage(
     """Train one stage of recipe.STAGES by its name. With 0 steps the head passes through, and is validated."""
     started, plan = time.monotonic(), STAGES[stage]
     plan = replace(plan, steps=settings.steps, learning_rate=settings.learning_rate)
-    features, answers = tables.encoder_features(store, questions), tables.answer_codes(store, codes)
+    features, answers = mapped_features(store, questions, home / "work"), tables.answer_codes(store, codes)
     width = questions[0].facts["width"]
     start = (
         _from_checkpoint(store, before)
@@ -88,6 +89,8 @@ def train_stage(
         facts |= {name: curve.last(f"{stage}_{name}") for name in ("loss", "text", "audio")}
     made = _commit(store, start, head.to("cpu"), curve, settings, facts, manifest, codec, before)
     shutil.rmtree(work, ignore_errors=True)
+    if stage == recipe.STAGES[-1].name:
+        forget(questions, home / "work")
     return made
 
 

@@ -25,13 +25,16 @@ from torch import Tensor, nn
 from data_contracts.errors import ComponentError
 from omni_core import components
 from omni_core.chat_format import ChatFormat
+from omni_core.codecs import Codec
+from omni_core.encoders import Encoder
 from omni_core.language_models.huggingface import CausalLanguageModel
 from omni_core.mini_omni import decoding, prompts
 from omni_core.mini_omni.language_model import causal_model
 from omni_core.mini_omni.prompts import Mode
 from omni_core.plan_parallel import POST_ADAPTER_IN_ONNX
-from omni_core.speech_heads import Assembly, Frame, parallel
-from omni_core.speech_heads.parallel import FINAL_NORMS, Caches, ParallelHead, StreamLogits
+from omni_core.speech_heads import Assembly, Frame, Joint, parallel
+from omni_core.speech_heads._parallel_blocks import decoder, final_norm, mean_of_streams
+from omni_core.speech_heads.parallel import Caches, ParallelHead, StreamLogits
 from omni_core.weight_quantizers import ServedLanguageModel
 
 MAX_ANSWER_S = 30.0
@@ -49,7 +52,8 @@ class ServedHead:
         self.config, self.facts = parallel.read_config(folder / "head")
         self.layout, self.served = self.config.layout, served
         self.around = _around(folder, self.config)
-        self.table = nn.Embedding.from_pretrained(load_file(folder / "embeddings.safetensors")["embeddings"])
+        self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
+        self.nothing_read = _empty_cache(self.around.trunk.config)
         self.post_adapter = self.around.post_adapter
         if self.post_adapter is not None:
             _leave_out_final_norm(served)
@@ -59,7 +63,7 @@ class ServedHead:
         return self.around.context_steps
 
     def start(self, rows: int) -> Caches:
-        self.served.start(None, rows)
+        self.served.start(self.nothing_read, rows)
         return Caches()
 
     @torch.no_grad()
@@ -73,8 +77,8 @@ class ServedHead:
         last_only: bool = False,
     ) -> StreamLogits:
         """Logits of the last position, whatever is asked: a served language model says no others."""
-        embedded = parallel.mean_of_streams(self.table, self.around.speech_adapter, tokens, features, frame_counts)
-        logits, hidden = (torch.from_numpy(found) for found in self.served.step_rows(embedded.float().numpy()))
+        embedded = mean_of_streams(self._table, self.around.speech_adapter, tokens, features, frame_counts)
+        logits, hidden = (torch.from_numpy(found) for found in self.served.step_rows(embedded.numpy()))
         size, streams = self.layout.text_vocabulary_size, self.layout.num_streams
         if self.post_adapter is None:
             audio = logits[:, size : self.layout.total_size].unflatten(1, (streams, -1))[:, :, None]
@@ -84,6 +88,9 @@ class ServedHead:
             return StreamLogits(text, None)
         return StreamLogits(text, self.around.audio_logits(self.around.deepen(hidden, caches)[:, -1:]).transpose(1, 2))
 
+    def _table(self, tokens: Tensor) -> Tensor:
+        return self.embeddings[tokens].float()
+
 
 def _around(folder: Path, config: parallel.ParallelConfig) -> ParallelHead:
     """A head without the weights of its trunk, its table and its output matrix: those are served elsewhere."""
@@ -91,10 +98,18 @@ def _around(folder: Path, config: parallel.ParallelConfig) -> ParallelHead:
         head = parallel.empty(config)
     head.load_state_dict(load_file(folder / "head" / "around.safetensors"), strict=False, assign=True)
     if head.post_adapter is not None:  # what is computed and not stored (rotary frequencies) is made anew
-        fresh = parallel.decoder(config.trunk, config.post_adapter_layers)[0]
+        fresh = decoder(config.trunk, config.post_adapter_layers)[0]
         fresh.load_state_dict(head.post_adapter.state_dict())
         head.post_adapter = fresh
     return head.eval().requires_grad_(False)
+
+
+def _empty_cache(trunk: Any) -> np.ndarray:
+    """Keys and values of no position, (layers, 2, kv_heads, 0, head_width); trunk: a configuration of transformers."""
+    heads = trunk.num_attention_heads
+    width = getattr(trunk, "head_dim", None) or trunk.hidden_size // heads
+    kv_heads = getattr(trunk, "num_key_value_heads", None) or heads
+    return np.zeros((trunk.num_hidden_layers, 2, kv_heads, 0, width), np.float32)
 
 
 def _leave_out_final_norm(served: ServedLanguageModel) -> None:
@@ -103,7 +118,7 @@ def _leave_out_final_norm(served: ServedLanguageModel) -> None:
     if model is None:
         raise ComponentError(POST_ADAPTER_IN_ONNX)
     base = model.base_model
-    setattr(base, next(name for name in FINAL_NORMS if hasattr(base, name)), nn.Identity())
+    setattr(base, final_norm(base), nn.Identity())
 
 
 class ParallelSpeaker:
@@ -115,9 +130,26 @@ class ParallelSpeaker:
         served = components.load("weight_quantizers", card["weight_quantizer"], folder / "language_model", threads)
         self.head = ServedHead(folder, served)
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        self.end = self.head.layout.text_end
+        self.end, self.vocabulary = self.head.layout.text_end, self.head.layout.text_vocabulary_size
+        self.context = self.head.context_steps
         self.pads_forced = bool(self.head.facts.get("pads_forced", False))
         self.max_steps = self.head.layout.max_delay + round(MAX_ANSWER_S * self.head.facts["frame_rate_hz"])
+
+    def joints(self, encoder: Encoder, codec: Codec) -> list[Joint]:
+        layout, width, rate = self.head.layout, self.head.config.encoder_width, self.head.facts["frame_rate_hz"]
+        rows, table = layout.total_size, len(self.head.embeddings)
+        return [
+            Joint("values a frame", "the encoder", encoder.width, "the parallel head", width),
+            Joint("ids of text and codes", "its layout", rows, "its table", min(rows, table)),
+            Joint("codes a frame", "the parallel head", layout.num_streams, "the codec", codec.num_codebooks),
+            Joint("values a code", "the parallel head", layout.codebook_size, "the codec", codec.codebook_size),
+            Joint("frames a second", "the parallel head", rate, "the codec", codec.frame_rate_hz),
+        ]
+
+    def positions(self, question: Tensor) -> int:
+        """The prompt and one frame of answer: a longer one ends where the context does."""
+        layout = self.head.layout
+        return prompts.heard(Mode.AUDIO_TO_AUDIO, layout, question.shape[1]).tokens.shape[2] + layout.max_delay + 1
 
     def listen(self, features: Tensor) -> Tensor:
         """(frames, width) -> (1, frames, width)."""
@@ -146,7 +178,8 @@ class ParallelSpeaker:
             if waiting is not None:
                 yield Frame(self._text(text), waiting, False)
             waiting = codes
-        yield Frame(self._text(text), waiting, True)
+        limit = min(self.max_steps, self.context - prompt.tokens.shape[2])
+        yield Frame(self._text(text), waiting, True, ended=len(text) < limit)
 
     def _written(self, prompt: prompts.Prompt, features: Tensor | None) -> str:
         steps = decoding.answer_steps(self.head, prompt, features, MAX_WORDS_TOKENS, pads_forced=self.pads_forced)
@@ -180,7 +213,7 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
     head, (_, facts) = parallel.load(trained), parallel.read_config(trained)
     if head.post_adapter is not None and assembly.weight_quantizer == "onnx_int8":
         raise ComponentError(POST_ADAPTER_IN_ONNX)
-    facts["frame_rate_hz"] = _frame_rate_hz(assembly)
+    facts["frame_rate_hz"] = assembly.frame_rate_hz
     _write_around(head, folder, facts, exact=assembly.weight_quantizer == "none")
     (folder / "tokenizer").mkdir()
     for path in trained.iterdir():
@@ -192,12 +225,7 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
     assembly.progress(2, 3, "weights quantized")
     served = ServedHead(folder, quantizer.load(folder / "language_model", assembly.threads))
     return {**loss_of_quality(head, served, folder, assembly.turns),
-            "float32_bytes": sum(p.numel() * 4 for p in head.parameters())}  # fmt: skip
-
-
-def _frame_rate_hz(assembly: Assembly) -> float:
-    codec = assembly.parts.codec
-    return components.load("codecs", codec.name, codec, assembly.folder / "codec", assembly.folder).frame_rate_hz
+            "float32_bytes": sum(p.numel() * 4 for p in head.parameters()), "context": head.context_steps}  # fmt: skip
 
 
 def _write_around(head: ParallelHead, folder: Path, facts: dict[str, Any], exact: bool) -> None:
@@ -236,12 +264,16 @@ def loss_of_quality(
         tokens = prompts.written(Mode.TEXT_TO_AUDIO, layout, ids).tokens
         caches = head.start(1), served.start(1)
         for _ in range(min(COMPARED_STEPS, head.context_steps - tokens.shape[2])):
-            found = [
-                model(tokens, caches=cache, last_only=True) for model, cache in zip((head, served), caches, strict=True)
-            ]
-            for a, b in zip(*([f.text[0, -1], *f.audio[0, :, -1]] for f in found), strict=True):
+            found = [head(tokens, caches=caches[0], last_only=True), served(tokens, caches=caches[1])]
+            for a, b in zip(*(_of_all_streams(f) for f in found), strict=True):
                 cosines.append(float(torch.cosine_similarity(a, b, dim=0)))
                 agreed.append(bool(a.argmax() == b.argmax()))
-            audio = layout.tokens(found[0].audio[:, :, -1].argmax(-1)[..., None])
-            tokens = torch.cat([audio, found[0].text[:, -1].argmax(-1)[:, None, None]], 1)
+            text, *audio = (int(logits.argmax()) for logits in _of_all_streams(found[0]))
+            tokens = torch.cat([layout.tokens(torch.tensor(audio)[None, :, None]), torch.tensor([[[text]]])], 1)
     return {"logit_cosine": float(np.mean(cosines)), "token_agreement": float(np.mean(agreed))}
+
+
+def _of_all_streams(logits: StreamLogits) -> list[Tensor]:
+    """Of the last step of the only row: text first, then every audio stream."""
+    assert logits.audio is not None, "asked for"
+    return [logits.text[0, -1], *logits.audio[0, :, -1]]

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omni_core.mini_omni.language_model import causal_model
-from omni_core.speech_heads.parallel import FINAL_NORMS, ParallelConfig, ParallelHead
+from omni_core.speech_heads._parallel_blocks import final_norm
+from omni_core.speech_heads.parallel import ParallelConfig, ParallelHead
 from omni_core.token_layout import MINI_OMNI, ParallelLayout
 
 
@@ -62,7 +62,7 @@ def on_language_model(
 
 def _copy_trunk(base: Any, head: ParallelHead) -> None:
     """Everything but the embedding, which has another size; the norm has left the trunk."""
-    norm = next(name for name in FINAL_NORMS if hasattr(base, name))
+    norm = final_norm(base)
     embedding = {id(p) for p in base.get_input_embeddings().parameters()}
     kept = {n: p for n, p in base.named_parameters() if id(p) not in embedding and not n.startswith(f"{norm}.")}
     unexpected = head.trunk.load_state_dict(kept, strict=False).unexpected_keys
@@ -166,6 +166,3 @@ def on_another_language_model(
     if config.adapter == "gated_mlp":
         made.speech_adapter.load_state_dict(adapter | {"down.weight": bridge.T @ adapter["down.weight"]})
     return made, [*notes, f"codes and adapter went through the map of {len(shared)} shared words"]
-
-
-__all__ = ["causal_model", "layout_of", "layout_on", "on_another_language_model", "on_language_model", "refitted"]

@@ -18,8 +18,9 @@ import numpy as np
 class ServedLanguageModel(Protocol):
     """The role."""
 
-    def start(self, keys_values: np.ndarray | None, rows: int = 1) -> None:
-        """Forget the conversation; begin behind a prefix (layers, 2, kv_heads, positions, head_width) float32, or none."""
+    def start(self, keys_values: np.ndarray, rows: int = 1) -> None:
+        """Forget the conversation; begin behind a prefix (layers, 2, kv_heads, positions, head_width) float32;
+        positions may be 0."""
 
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read (positions, width) -> logits of the last position (vocabulary,), hidden states (positions, width)."""

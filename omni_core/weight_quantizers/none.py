@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +17,8 @@ class TorchLanguageModel:
     def __init__(self, model):
         self.model = model.eval().requires_grad_(False)
 
-    def start(self, keys_values: np.ndarray | None, rows: int = 1) -> None:
-        from transformers import DynamicCache
-
-        self.cache: Any = DynamicCache() if keys_values is None else cache_behind(torch.from_numpy(keys_values), rows)
-        self.position = 0 if keys_values is None else keys_values.shape[3]
+    def start(self, keys_values: np.ndarray, rows: int = 1) -> None:
+        self.cache, self.position = cache_behind(torch.from_numpy(keys_values), rows), keys_values.shape[3]
 
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         logits, hidden = self.step_rows(embeddings[None])

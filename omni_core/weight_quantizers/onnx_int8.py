@@ -87,14 +87,12 @@ class OnnxLanguageModel:
         ]  # the graph lists keys first
         self.past_names = [f"past_key_values.{place}" for place in places]
         self.present_names = [f"present.{place}" for place in places]
-        _, heads, _, width = self.session.get_inputs()[-1].shape  # past_key_values: (batch, heads, positions, width)
-        self.no_past = (layers, 2, heads, 0, width)
         self.position_input = any(i.name == "position_ids" for i in self.session.get_inputs())
 
-    def start(self, keys_values: np.ndarray | None, rows: int = 1) -> None:
-        prefix = np.zeros(self.no_past, np.float32) if keys_values is None else keys_values
-        self.position = prefix.shape[3]
-        flat = prefix.reshape(-1, 1, *prefix.shape[2:]).astype(np.float32).repeat(rows, 1)
+    def start(self, keys_values: np.ndarray, rows: int = 1) -> None:
+        self.position = keys_values.shape[3]
+        layers, _, heads, positions, width = keys_values.shape
+        flat = keys_values.reshape(2 * layers, 1, heads, positions, width).astype(np.float32).repeat(rows, 1)
         self.past = {name: np.ascontiguousarray(value) for name, value in zip(self.past_names, flat, strict=True)}
 
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

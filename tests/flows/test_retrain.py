@@ -13,7 +13,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+
+from data_contracts.benchmark import PER_ANSWER, LatencyReport
 
 spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
 tiny = importlib.util.module_from_spec(spec)
@@ -160,10 +163,29 @@ def test_a_swapped_codec_recomputes_only_what_depends_on_it(first):
     from tasks.plan import plan_of
 
     codec = settings.components.codec.model_copy(update={"patch_frames": 6})
-    swapped = settings.model_copy(update={"components": settings.components.model_copy(update={"codec": codec})})
+    parts = settings.components.model_copy(update={"codec": codec})
+    swapped = settings.model_copy(update={"components": parts, "stages_at_once": 2, "threads": 2})
     planned = set(plan_of(swapped).stages_to_run)
-    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "benchmark", "evaluate",
+    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "check consistency",
+                            "benchmark", "evaluate",
                             "compare", "report"}  # fmt: skip
+    assert ran(swapped) == set()  # the champion beside it is as it was, so nothing is timed again
+
+
+def test_the_champion_answered_in_turn_with_the_challenger(first):
+    from tasks.home import store_of
+
+    settings, outcome = first
+    cards = [json.loads(path.read_text()) for path in Path(settings.home).glob("store/latency/*/card.json")]
+    (card,) = [card for card in cards if "champion" in card["inputs"]]
+    assert card["inputs"]["champion"] == outcome.evaluation.inputs["model"] != card["inputs"]["model"]
+    assert card["facts"]["champion"]["time_to_first_audio_ms"]["p95"] > 0 < card["facts"]["champion"]["peak_memory_mb"]
+    latency = store_of(settings.home).load(LatencyReport, card["digest"])
+    rows = pq.read_table(store_of(settings.home).folder(latency) / PER_ANSWER).to_pylist()
+    assert [row["who"] for row in rows[:4]] == ["challenger", "champion", "champion", "challenger"]
+    asked = settings.benchmark.questions * settings.benchmark.rounds
+    assert [sum(row["who"] == who for row in rows) for who in ("challenger", "champion")] == [asked, asked]
+    assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
 
 
 def test_a_swapped_language_model_starts_from_the_champion_as_the_plan_says(first, tmp_path):

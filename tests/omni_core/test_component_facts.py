@@ -104,17 +104,21 @@ def test_an_encoder_is_what_its_files_say(name, tmp_path):
         assert facts.num_mels == loaded.model.config.num_mel_bins
 
 
-def test_mel_rvq_is_what_its_settings_say(tmp_path):
+@pytest.mark.parametrize("refine_steps", [0, 1])
+def test_mel_rvq_is_what_its_settings_say(tmp_path, refine_steps):
     from omni_core.codecs import mel_rvq
 
-    settings = CodecSettings(num_codebooks=3, codebook_size=32, patch_frames=4, vocoder="griffin_lim")
+    settings = CodecSettings(
+        num_codebooks=3, codebook_size=32, patch_frames=4, vocoder="griffin_lim", refine_steps=refine_steps
+    )
     facts = codec_facts(settings, tmp_path)
     codec = mel_rvq.fit([torch.randn(30_000) * 0.1], settings, tmp_path)
     assert (facts.sample_rate_hz, facts.num_codebooks, facts.codebook_size) == (
         codec.sample_rate_hz, codec.num_codebooks, codec.codebook_size)  # fmt: skip
     assert facts.frame_rate_hz == pytest.approx(codec.frame_rate_hz)
     assert facts.latent_width == project(codec.code_vectors()).shape[2]
-    assert facts.parameters == sum(t.numel() for t in (codec.mean, codec.basis, codec.codebooks))
+    refiner = codec.refiner.parameters() if codec.refiner else ()
+    assert facts.parameters == sum(t.numel() for t in (codec.mean, codec.basis, codec.codebooks, *refiner))
 
 
 @pytest.mark.parametrize("name", ["Mimi", "Encodec", "Dac"])

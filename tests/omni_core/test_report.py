@@ -51,7 +51,8 @@ def make_journey(store, manifest, judge, parrot, make_latency, pairs):
         ours = evaluation(challenger, parrot())
         wrong = {pairs[5][0]: ("Your timer <b>is</b> off & on.", np.zeros(24_000, np.float32))}
         theirs = evaluation(model("old base"), parrot(wrong)) if with_champion else None
-        latency = make_latency()
+        timed = {"model": challenger} | ({"champion": model("old base")} if with_champion else {})
+        latency = make_latency(inputs=timed)
         verdict = compare(store, ours, theirs, latency, CompareSettings(replicates=200))
         return {"ingest": manifest, "train listen": curve(), "quantize": challenger, "benchmark": latency,
                 "evaluate": ours, "evaluate champion": theirs, "compare": verdict}  # fmt: skip
@@ -160,3 +161,12 @@ def test_a_tone_is_a_line_at_its_pitch_in_the_spectrogram():
 
 def test_the_running_mean_looks_back_only():
     assert running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2) == pytest.approx([1, 2, 4, 6])
+
+
+def test_what_is_not_consistent_stands_on_the_page(make_journey, store, tmp_path, make_consistency):
+    made = make_journey(with_champion=False)
+    page = write_report(
+        store, tmp_path, title="x", journey=made | {"check consistency": make_consistency(0.7)}
+    ).read_text()
+    words = " ".join(Page(page).words)
+    assert "text and speech agree" in words and "70% of 20 words differ" in words and "✗ failed" in words

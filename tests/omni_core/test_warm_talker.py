@@ -49,7 +49,9 @@ def test_the_trained_talker_is_where_the_next_one_starts(trained, answers):
     assert start is not random and curve.last("start_warm") == 1
     assert curve.last("start_loss_warm") < curve.last("start_loss_random")
     loss = speak.validate(start, answers)["validation_loss"]
-    assert loss == pytest.approx(min(curve.last("start_loss_warm"), curve.last("start_loss_warm_other_states")), abs=1e-4)
+    assert loss == pytest.approx(
+        min(curve.last("start_loss_warm"), curve.last("start_loss_warm_other_states")), abs=1e-4
+    )
 
 
 def test_a_talker_that_is_worse_than_random_is_left(trained, answers):
@@ -68,7 +70,9 @@ def test_of_another_language_model_s_width_only_the_states_are_new(trained):
     state, old = dict(made.named_parameters()), dict(trained.named_parameters())
     assert torch.equal(state["state.1.weight"], dict(random.named_parameters())["state.1.weight"])
     assert torch.equal(state["heads.weight"], old["heads.weight"])
-    assert torch.equal(state["decoder.layers.0.self_attn.q_proj.weight"], old["decoder.layers.0.self_attn.q_proj.weight"])
+    assert torch.equal(
+        state["decoder.layers.0.self_attn.q_proj.weight"], old["decoder.layers.0.self_attn.q_proj.weight"]
+    )
 
 
 def test_without_validation_answers_nothing_is_believed(trained):

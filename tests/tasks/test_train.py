@@ -5,7 +5,9 @@ from tasks.caching import content_key
 
 
 def key(start: str) -> str:
-    return content_key("train_listen", ("omni_core.progress",), {"settings": ListenSettings(), "start": start, "home": "var"})
+    return content_key(
+        "train_listen", ("omni_core.progress",), {"settings": ListenSettings(), "start": start, "home": "var"}
+    )
 
 
 def test_another_champion_is_another_start():
