@@ -201,6 +201,37 @@ def test_the_champion_answered_in_turn_with_the_challenger(first):
     assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
 
 
+def test_a_swapped_language_model_starts_from_the_champion_as_the_plan_says(first, tmp_path):
+    """And again at no cost: the start is in the cache key, and stays what it was."""
+    from data_contracts.quantize import QuantizedModel
+    from data_contracts.train import Checkpoint
+    from flows.retrain import retrain
+    from tasks.home import store_of
+    from tasks.plan import plan_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, _ = first
+    other = tiny.write_language_model(tmp_path / "other", tiny.turns(), width=48, seed=5)
+    parts = settings.components
+    language_model = parts.language_model.model_copy(update={"weights": str(other)})
+    swapped = settings.model_copy(update={"components": parts.model_copy(update={"language_model": language_model})})
+    plan, store = plan_of(swapped), store_of(settings.home)
+    outcome = retrain(swapped)
+    model = store.load(QuantizedModel, outcome.evaluation.inputs["model"])
+    listen, speak = (store.load(Checkpoint, model.inputs[role]) for role in ("listen", "speak"))
+    champion = plan.starts["train listen"]
+    assert champion and listen.inputs["start"] == speak.inputs["start"] == plan.starts["train speak"] == champion
+    assert {"start_alignment_loss_random", "start_alignment_loss_warm"} <= set(listen.facts)
+    assert {"start_loss_random", "start_loss_warm"} <= set(speak.facts)
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time desc"])
+    logged = runs[0].data.metrics
+    assert logged["train_listen/start_alignment_loss_warm"] == pytest.approx(listen.facts["start_alignment_loss_warm"])
+    page = (store.folder(outcome.report) / "report.html").read_text()
+    assert "start_alignment_loss_random" in page and "start_alignment_loss_warm" in page
+    assert "train listen" not in ran(swapped)
+
+
 def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
     from data_contracts.errors import SourceError
     from flows.retrain import retrain
