@@ -56,7 +56,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
     model = quantize(listen, speak, codec, manifest, parts, settings.quantize, home)
 
     champion = current_champion(model, settings.promote, home)
-    latency = benchmark(model, champion, manifest, settings.benchmark, home)
+    latency = benchmark(model, manifest, settings.benchmark, home, champion)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
     verdict = compare(evaluation, champion_evaluation, latency, settings.compare, home)
@@ -73,6 +73,6 @@ def retrain(settings: RetrainSettings) -> Outcome:
         "evaluate champion": champion_evaluation,
         "compare": verdict,
     }
-    page = report(settings.title, journey, home)
+    page = report(settings.title, journey, settings.report, home)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home)
     return Outcome(latency=latency, evaluation=evaluation, verdict=verdict, report=page, promotion=promotion)

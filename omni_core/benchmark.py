@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_contracts.base import Artifact
 from data_contracts.benchmark import ANSWER_TIMES, CHALLENGER, CHAMPION, PER_ANSWER, BenchmarkSettings, LatencyReport
 from data_contracts.errors import MetricError, SourceError
 from data_contracts.ingest import Manifest
@@ -129,7 +130,8 @@ def benchmark(
             facts[CHAMPION] = latency_of(rows, CHAMPION) | {"peak_memory_mb": memory[CHAMPION]}
         pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER_TIMES), folder / PER_ANSWER)
         (folder / "latency.json").write_text(json.dumps(facts, indent=1))
-        inputs = {"model": model} | ({CHAMPION: champion} if champion else {})
+        inputs: dict[str, Artifact] = {"model": model}
+        inputs |= {CHAMPION: champion} if champion else {}
         return store.commit(
             LatencyReport, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts
         )

@@ -117,7 +117,8 @@ def timed_together(
         )
     speakers = {row["question_id"]: f"{row['source']}/{row['speaker']}" for row in rows}
     asked_by = np.array([speakers[question] for question in both])
-    return tuple(Sample(np.array([side[question] for question in both]), asked_by) for side in sides)
+    ours, theirs = (Sample(np.array([side[question] for question in both]), asked_by) for side in sides)
+    return ours, theirs
 
 
 def _waits_ms(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, float]:
