@@ -46,6 +46,8 @@ class CodecSettings(Settings):
     """How mel_rvq finds phase."""
     fit_minutes: float = Field(60.0, ge=0.1, le=600)
     """At most this much speech is used to fit a codec."""
+    refine_steps: int = Field(600, ge=0)
+    """Training steps of mel_rvq's refiner, which mends joints and wrong codes before the vocoder; 0 leaves it out."""
 
 
 class SpeechHeadSettings(Settings):
@@ -54,11 +56,17 @@ class SpeechHeadSettings(Settings):
     name: member_of("speech_heads") = "talker"
     """Member of omni_core/speech_heads/."""
     width: int = Field(256, ge=16, le=4096)
-    """Width of the decoder."""
+    """Of talker: width of its decoder."""
     num_layers: int = Field(4, ge=1, le=64)
-    """Decoder layers."""
+    """Of talker: layers of its decoder."""
     num_heads: int = Field(4, ge=1, le=64)
-    """Attention heads."""
+    """Of talker: attention heads."""
+    weights: str = ""
+    """Of parallel: folder of a head to start from, as `omni import mini-omni` writes it; empty for a fresh one."""
+    adapter_width: int = Field(0, ge=0, le=65536)
+    """Of parallel: inner width of a fresh speech adapter; 0 is the language model's own inner width."""
+    post_adapter_layers: int = Field(0, ge=0, le=64)
+    """Of parallel: blocks of a fresh head that only the audio passes; 0 is Mini-Omni's released shape."""
 
 
 class ComponentsSettings(Settings):

@@ -3,6 +3,7 @@
 question shard -> encoder features (frames, width) float16
 answer shard   -> codes (codebooks, frames), phonemes, durations, pitch, energy
 answer shard   -> language model states at the answer's tokens
+answer shard   -> codes alone (codebooks, frames)
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ SPEECH_TARGETS = pa.schema(
         pa.field("log_f0", pa.list_(pa.float32()), nullable=False),  # a phoneme, 0 where unvoiced
         pa.field("energy", pa.list_(pa.float32()), nullable=False),  # a phoneme, log RMS
     ]
+)
+
+ANSWER_CODES = pa.schema(
+    [SPEECH_TARGETS.field(name) for name in ("utterance_id", "split", "frames", "codebooks", "codes")]
 )
 
 LANGUAGE_MODEL_STATES = pa.schema(

@@ -8,6 +8,7 @@ from data_contracts.base import Settings
 from data_contracts.benchmark import BenchmarkSettings, LatencyReport
 from data_contracts.compare import CompareSettings, Verdict
 from data_contracts.components import ComponentsSettings
+from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.features import FeaturesSettings
 from data_contracts.ingest import IngestSettings
@@ -24,11 +25,16 @@ class RetrainSettings(Settings):
     """Name of the run in Prefect, MLflow and the report."""
     home: str = "var"
     """Folder (or fsspec URL) of the artifact store, the weights and the local tracking database."""
+    stages_at_once: int = Field(2, ge=1, le=2)
+    """2: what the model hears and how it speaks are trained side by side, each with half of the threads; 1: one after the other."""
+    threads: int = Field(0, ge=0)
+    """CPU threads that the training stages share; 0 takes all cores."""
     components: ComponentsSettings = ComponentsSettings()
     ingest: IngestSettings = IngestSettings()
     features: FeaturesSettings = FeaturesSettings()
     train: TrainSettings = TrainSettings()
     quantize: QuantizeSettings = QuantizeSettings()
+    consistency: ConsistencySettings = ConsistencySettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: CompareSettings = CompareSettings()
@@ -41,6 +47,7 @@ class Outcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    consistency: ConsistencyReport
     latency: LatencyReport
     evaluation: EvaluationReport
     verdict: Verdict

@@ -206,6 +206,9 @@ def _answer(arguments: argparse.Namespace) -> None:
     from tasks.registry import load_version
 
     answer = load_version(arguments.home, arguments.model, f"@{arguments.alias}").predict({"audio": [question]}).iloc[0]
+    if answer.get("outcome") == "nothing heard":  # versions registered before this column was have none
+        print(f"no words were heard in {arguments.wav}, so there is no answer; {arguments.out} was not written")
+        return
     arguments.out.write_bytes(base64.b64decode(answer["audio"]))
     print(answer["text"])
 

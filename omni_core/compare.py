@@ -10,8 +10,8 @@
     time_to_first_audio_p95_ms     REJECT        INCONCLUSIVE       guard                 timed in turn by the benchmark
 
 PROMOTE asks for all guards (not worse by more than the margin) and one target (better), each at `confidence`; REJECT
-needs a loss beyond a margin that is as sure, or a failed latency gate; anything between is INCONCLUSIVE, with how many
-more turns would tell. While there is no champion, absolute gates decide.
+needs a loss beyond a margin that is as sure, or a failed gate of latency or consistency; anything between is
+INCONCLUSIVE, with how many more turns would tell. While there is no champion, absolute gates decide.
 
 Power comes first: a guard that an equal model would clear by chance only says nothing when it is cleared, so there only a
 figure that is shown to be better clears (power is no matter then).
@@ -31,6 +31,7 @@ from typing import Any, Literal
 from data_contracts.base import Artifact
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Decision, Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.errors import MetricError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.listening_test import ListeningResult
@@ -43,7 +44,15 @@ from omni_core.listening_test.verdict import (
 )
 from omni_core.paired_scores import REQUIRED, Comparison, compare_scores, corrected, intervals
 from omni_core.promotion_evidence import check_card
-from omni_core.reasons import latency_reasons, latency_sentence, plain, rule_of, sentence, what_is_missing
+from omni_core.reasons import (
+    consistency_reasons,
+    latency_reasons,
+    passed_gates,
+    plain,
+    rule_of,
+    sentence,
+    what_is_missing,
+)
 from omni_core.scores import FIRST_AUDIO, Scores, check_paired, read_scores, timed_together
 from omni_core.store import ArtifactStore
 
@@ -56,20 +65,21 @@ def compare(
     champion: EvaluationReport | None,
     latency: LatencyReport,
     settings: CompareSettings,
+    consistency: ConsistencyReport | None = None,
 ) -> Verdict:
-    """Judge the challenger.
+    """Judge the challenger; without a consistency report that gate is not asked for.
 
     Raises ArtifactError when a report was altered, cannot be read, or the two cannot be paired, MetricError for a figure that is
     missing or cannot be computed.
     """
-    for report in filter(None, (challenger, champion, latency)):
+    for report in filter(None, (challenger, champion, latency, consistency)):
         check_card(store, report)
     new, old = _scores(store, challenger), None
     comparisons: dict[str, Comparison] = {}
     heard: ListenerPreference | None = None
     if champion is None:
         check_nobody_listened(settings)
-        decision, reasons = absolute(new, latency, settings)
+        decision, reasons = absolute(new, latency, settings, consistency)
     else:
         check_paired(challenger, champion)
         old = _scores(store, champion)
@@ -77,7 +87,7 @@ def compare(
         new, old = replace(new, samples={FIRST_AUDIO: ours}), replace(old, samples={FIRST_AUDIO: theirs})
         heard = heard_by_people(store, challenger.digest, champion.digest, settings)
         comparisons, heard = corrected(compare_scores(new, old, settings), heard, settings)
-        decision, reasons = decide(comparisons, latency, settings, heard)
+        decision, reasons = decide(comparisons, latency, settings, heard, consistency)
         decision, said = listened(decision, heard, challenger.digest, champion.digest, settings)
         reasons += said
     sides = {"challenger": new} | ({"champion": old} if old else {})
@@ -88,8 +98,9 @@ def compare(
     }  # fmt: skip
     if heard:
         facts["comparisons"][heard.name] = asdict(heard)
+    beside = {"champion": champion, "consistency": consistency}
     inputs: dict[str, Artifact] = {"challenger": challenger, "latency": latency}
-    inputs |= {"champion": champion} if champion else {}
+    inputs |= {role: report for role, report in beside.items() if report}
     if champion and settings.listening_result:
         inputs["listening"] = store.load(ListeningResult, settings.listening_result)
     with store.scratch(Verdict.kind) as folder:
@@ -112,6 +123,7 @@ def decide(
     latency: LatencyReport,
     settings: CompareSettings,
     heard: ListenerPreference | None = None,
+    consistency: ConsistencyReport | None = None,
 ) -> tuple[Decision, list[str]]:
     """The rule of the module's picture, and a sentence for each thing that it looked at.
 
@@ -122,13 +134,13 @@ def decide(
     stands = {c.name: standing(c, settings) for c in (*guards, *targets)}
     lost = [c for c in guards if stands[c.name] == "lost"]
     better = bool(heard and is_preferred(heard, settings)) or any(is_better(c, settings) for c in targets)
-    slow = latency_reasons(latency)
+    failed = [*consistency_reasons(consistency), *latency_reasons(latency)]
     judged = {c.name: c for c in (*guards, *targets)}.values()
-    reasons = [*slow, *(sentence(c, rule(c, settings), settings) for c in judged)]
-    if lost or slow:
+    reasons = [*failed, *(sentence(c, rule(c, settings), settings) for c in judged)]
+    if lost or failed:
         return "REJECT", reasons
     if better and all(stands[c.name] == "clear" for c in guards):
-        return "PROMOTE", [*reasons, latency_sentence(latency)]
+        return "PROMOTE", [*reasons, *passed_gates(latency, consistency)]
     few, unclear = ([c for c in guards if stands[c.name] in kinds] for kinds in (("few",), ("open", "weak")))
     return "INCONCLUSIVE", [*reasons, *what_is_missing(few, unclear, [] if better else targets, settings)]
 
@@ -163,8 +175,10 @@ def rule(c: Comparison, settings: CompareSettings) -> str:
     return rule_of(c, standing(c, settings), is_better(c, settings), settings)
 
 
-def absolute(scores: Scores, latency: LatencyReport, settings: CompareSettings) -> tuple[Decision, list[str]]:
-    """No champion: each guarded figure against its gate, and the latency gate."""
+def absolute(
+    scores: Scores, latency: LatencyReport, settings: CompareSettings, consistency: ConsistencyReport | None = None
+) -> tuple[Decision, list[str]]:
+    """No champion: each guarded figure against its gate, and the gates of consistency and latency."""
     gates = settings.gates
     bounds = {
         "own_speech_wer": gates.max_own_speech_wer,
@@ -181,6 +195,6 @@ def absolute(scores: Scores, latency: LatencyReport, settings: CompareSettings) 
             f"{name} is {plain(value, figure.unit)} (n = {scores.count(name)} turns), gate "
             f"{relation} {plain(bound, figure.unit)}: {'passed' if holds else 'failed'}"
         )
-    slow = latency_reasons(latency)
-    reasons += slow or [latency_sentence(latency)]
-    return ("PROMOTE" if passed and not slow else "REJECT"), reasons
+    failed = [*consistency_reasons(consistency), *latency_reasons(latency)]
+    reasons += failed or passed_gates(latency, consistency)
+    return ("PROMOTE" if passed and not failed else "REJECT"), reasons

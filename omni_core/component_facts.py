@@ -80,6 +80,8 @@ class CodecFacts:
 def language_model_facts(settings: LanguageModelSettings, home: Path) -> LanguageModelFacts:
     """Raises WeightsError for what is no causal language model, ComponentError for one that cannot take a prefix."""
     files = model_files(settings.weights, home)
+    if settings.name == "mini_omni":
+        return _inside_a_head(files)
     config = files.config
     text = config.get("text_config") or config
     class_name = (config.get("architectures") or ["unnamed class"])[0]
@@ -99,6 +101,31 @@ def language_model_facts(settings: LanguageModelSettings, home: Path) -> Languag
         class_name, width, _first(text, "num_hidden_layers", "n_layer"), _first(text, "intermediate_size", "n_inner") or 4 * width,
         keys_shape[0] if keys_shape else keys, _first(text, "max_position_embeddings", "n_positions"), _window(text),
         text.get("vocab_size") or table[0], files.parameters(), files,
+    )  # fmt: skip
+
+
+CLASS_OF = {"qwen2": "Qwen2ForCausalLM", "llama": "LlamaForCausalLM"}
+"""Trunk of an imported Mini-Omni -> class; others say theirs."""
+
+
+def _inside_a_head(files: ModelFiles) -> LanguageModelFacts:
+    """The trunk of a parallel head with the text's part of its vocabulary (omni_core/language_models/mini_omni.py)."""
+    head = files.config.get("parallel")
+    if not head:
+        raise WeightsError(
+            f"no parallel head in '{files.weights}', and language model mini_omni is the one inside it; name the folder that `omni import mini-omni` wrote, or choose huggingface"
+        )
+    trunk, layout = head["trunk"], head["layout"]
+    text_rows = layout["text_codes"] + layout["num_specials"]
+    width = _first(trunk, "hidden_size", "n_embd")
+    heads = _first(trunk, "num_attention_heads", "n_head")
+    keys = (trunk.get("num_key_value_heads") or heads) * (trunk.get("head_dim") or width // heads)
+    others = files.parameters("trunk.", "norm.", "lm_head.") - (1 if head["tied"] else 2) * trunk["vocab_size"] * width
+    return LanguageModelFacts(
+        (trunk.get("architectures") or [CLASS_OF[trunk["model_type"]]])[0], width,
+        _first(trunk, "num_hidden_layers", "n_layer"), _first(trunk, "intermediate_size", "n_inner") or 4 * width, keys,
+        _first(trunk, "max_position_embeddings", "n_positions"), _window(trunk), text_rows,
+        others + (1 if head["tied"] else 2) * text_rows * width, files,
     )  # fmt: skip
 
 
@@ -208,6 +235,10 @@ def _mel_rvq(settings: CodecSettings, home: Path) -> CodecFacts:
         width * (settings.num_codebooks * settings.codebook_size + bands * settings.patch_frames)
         + bands * settings.patch_frames
     )
+    if settings.refine_steps:
+        wide, blocks, kernel, first = 128, 4, 5, 3  # omni_core/codecs/_mel_refiner.py
+        block = 2 * wide * (wide * kernel + 1) + wide * (wide + 1)
+        own += wide * (first * (bands + settings.patch_frames) + 1) + blocks * block + bands * (wide + 1)
     vocoder = model_files("bundled:hifigan_universal", home).parameters() if settings.vocoder == "hifigan" else 0
     return CodecFacts(sample_rate_hz, sample_rate_hz / hop / settings.patch_frames, settings.num_codebooks,
                       settings.codebook_size, _projected(width), f"{settings.num_codebooks} residual codebooks of one rate", own + vocoder)  # fmt: skip

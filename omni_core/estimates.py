@@ -16,6 +16,10 @@ ADAPTER_WIDTH, ADAPTER_LAYERS, ADAPTER_RATE_HZ = 256, 2, 16.7
 MAX_ANSWER_TOKENS, MAX_TALKER_STEPS = 64, 4096
 NUM_BASES, NUM_STRESSES = 58, 3
 """Of the language pack en; another pack changes the talker by some thousand parameters."""
+MAX_PARALLEL_ANSWER_S = 30.0
+"""Of omni_core/mini_omni/served.py."""
+NUM_SPECIALS = 64
+"""Ids of each stream of a parallel head that are no codes."""
 
 CHARACTERS_A_SECOND = 17.2
 """Speech of the quickstart, questions and answers alike (4 496 utterances)."""
@@ -56,6 +60,17 @@ def talker_parameters(width: int, num_layers: int, state_width: int, codec: Code
     return states + phonemes + variance + conditions + latent + decoder + codes
 
 
+def parallel_parameters(lm: LanguageModelFacts, codec: CodecFacts, post_adapter_layers: int) -> dict[str, int]:
+    """Of omni_core.speech_heads.parallel.ParallelHead, beside its language model and its speech adapter."""
+    audio = codec.num_codebooks * (codec.codebook_size + NUM_SPECIALS)
+    tables = 1 if lm.files.config.get("tie_word_embeddings", False) else 2
+    found = {"codes": (audio + NUM_SPECIALS) * lm.width * tables}
+    if post_adapter_layers:
+        block = lm.files.parameters_of_a_layer()
+        found["post-adapter"] = post_adapter_layers * block + lm.width + audio * lm.width
+    return found
+
+
 def prefix_parameters(lm: LanguageModelFacts, positions: int) -> int:
     """Keys and values of every layer at every position of the prefix."""
     return 2 * lm.num_layers * lm.keys_width * positions
@@ -84,9 +99,22 @@ def alignment_flops(parameters: int, lengths: Lengths, batch: int) -> float:
     return 6.0 * parameters * batch * lengths.padded_question_s * ADAPTER_RATE_HZ
 
 
+TEXT_PATH_STEP = 1.5
+"""Work of a step of the third phase of listening, in steps of the second: the text goes through too, forward alone."""
+
+
 def answer_flops(lm: LanguageModelFacts, lengths: Lengths, batch: int) -> float:
     """Forward, and backward to the inputs only: 4 a parameter and position, since the model is frozen."""
     return 4.0 * lm.parameters * batch * lengths.turn_tokens
+
+
+def recipe_flops(
+    lm: LanguageModelFacts, lengths: Lengths, encoder: EncoderFacts | None, codec: CodecFacts | None, batch: int
+) -> float:
+    """Forward and backward of the language model over a question of features and an answer of codec frames."""
+    heard = lengths.question_s * (encoder.frame_rate_hz if encoder else 50.0)
+    said = lengths.answer_s * (codec.frame_rate_hz if codec else 12.5)
+    return 6.0 * lm.parameters * batch * (heard + said)
 
 
 def speak_flops(parameters: int, codec: CodecFacts, lengths: Lengths, batch: int, decoded: int) -> float:

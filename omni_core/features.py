@@ -2,6 +2,7 @@
 
     question shard -> encoder_features_of_shard        -> features (frames, width) of every question
     answer shard   -> speech_targets_of_shard          -> codes, phonemes, durations, pitch, energy
+    answer shard   -> answer_codes_of_shard            -> codes alone, for a head that needs no more
     answer shard   -> language_model_states_of_shard   -> states (words, width) of every answer
 
 Each reads nothing but its shard and its component, so one more shard of data computes one shard of features.
@@ -22,6 +23,7 @@ import torch
 from data_contracts.base import Artifact, Settings
 from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings
 from data_contracts.features import (
+    ANSWER_CODES,
     ENCODER_FEATURES,
     LANGUAGE_MODEL_STATES,
     SPEECH_TARGETS,
@@ -144,6 +146,29 @@ def speech_targets_of_shard(
         progress(len(found), len(utterances), "answers")
     facts = {"kind": "speech", "shard": shard, "not_aligned": len(utterances) - len(found)}
     return _commit(store, found, SPEECH_TARGETS, {"codec": codec, "aligner": aligner}, codec_settings, facts)
+
+
+def answer_codes_of_shard(
+    store: ArtifactStore,
+    manifest: Manifest,
+    shard: str,
+    codec: FittedCodec,
+    codec_settings: CodecSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> FeatureShard:
+    """Codes of the answers of one shard; those that came as codes of this codec are taken as they are, without sound."""
+    speaker = components.load("codecs", codec_settings.name, codec_settings, store.folder(codec), home)
+    utterances = list(rows(store, manifest, shard, ["utterance_id", "split", "audio", *CODE_COLUMNS]))
+    found = []
+    for done, u in enumerate(utterances, start=1):
+        codes = codes_of(u, codec_settings.name, speaker.sample_rate_hz)
+        if codes is None:
+            codes = speaker.encode(waveform_of(u, speaker.sample_rate_hz)[None])[0]
+        found.append({"utterance_id": u["utterance_id"], "split": u["split"], "frames": codes.shape[1],
+                      "codebooks": codes.shape[0], "codes": pack(codes, np.int16)})  # fmt: skip
+        progress(done, len(utterances), "answers")
+    return _commit(store, found, ANSWER_CODES, {"codec": codec}, codec_settings, {"kind": "codes", "shard": shard})
 
 
 def language_model_states_of_shard(

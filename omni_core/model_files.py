@@ -63,6 +63,11 @@ class ModelFiles:
         """Numbers in the tensors whose names begin with one of `parts` (all of them without parts)."""
         return sum(math.prod(shape) for name, shape in self.shapes.items() if name.startswith(parts or ("",)))
 
+    def parameters_of_a_layer(self) -> int:
+        """Numbers in the first block of a decoder."""
+        first = (".layers.0.", ".h.0.")
+        return sum(math.prod(shape) for name, shape in self.shapes.items() if any(part in f".{name}" for part in first))
+
 
 def model_files(weights: str, home: Path) -> ModelFiles:
     """Raises WeightsError for bundled weights that are missing or altered."""

@@ -10,22 +10,34 @@ equal to the signatures of the flow's tasks by a test; the content cache of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data_contracts.base import Settings
 from data_contracts.errors import ArtifactError
 from data_contracts.ingest import Manifest
-from data_contracts.plan import Estimate, Plan, PlanRow
+from data_contracts.plan import Plan
 from data_contracts.quantize import QuantizedModel
 from data_contracts.retrain import RetrainSettings
 from data_contracts.train import Checkpoint
-from omni_core import estimates
-from omni_core.plan_facts import Facts, lengths_of, trained_parameters
+from omni_core.components import constant
+from omni_core.plan_facts import Facts
 from omni_core.plan_lines import derived_quantities, notes_of
+from omni_core.plan_rows import plan_rows, training_estimates
+from omni_core.plan_starts import starts_in_words, starts_of
 from omni_core.store import ArtifactStore
 
+NEW = "new"
+"""Difference of a part that the champion does not have: its speech head is trained otherwise."""
+TRAINED = {"frozen": ("train listen", "train speak"),
+           "trained": ("train alignment", "train adaption", "train multimodal")}  # fmt: skip
+"""What a speech head does with the language model -> the training stages of the flow that it has (flows/training.py)."""
+OWN = {"frozen": (*TRAINED["frozen"], "fit aligner", "speech targets", "language model states"),
+       "trained": (*TRAINED["trained"], "answer codes")}  # fmt: skip
+"""Likewise -> all stages that no other head has."""
+RECIPE = ("ingest", "encoder features", "answer codes", "fit codec", "language model", "speech head")
 STAGES: dict[str, tuple[str, ...]] = {
     "ingest": ("data",),
     "fit codec": ("ingest", "codec"),
@@ -36,21 +48,38 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train listen": ("ingest", "encoder features", "encoder", "language model", "listen training"),
     "train speak": ("speech targets", "language model states", "fit codec", "codec", "speech head", "language",
                     "speak training"),
-    "quantize": ("train listen", "train speak", "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
+    "answer codes": ("ingest", "fit codec", "codec"),
+    "train alignment": (*RECIPE, "alignment training"),
+    "train adaption": ("train alignment", *RECIPE, "adaption training"),
+    "train multimodal": ("train adaption", *RECIPE, "multimodal training"),
+    "quantize": (*TRAINED["frozen"], *TRAINED["trained"], "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
                  "weight quantizer"),
+    "check consistency": ("quantize", "ingest"),
     "benchmark": ("quantize", "ingest"),
     "evaluate": ("quantize", "ingest"),
-    "compare": ("evaluate", "benchmark"),
-    "report": ("ingest", "fit codec", "fit aligner", "train listen", "train speak", "quantize", "benchmark", "evaluate",
-               "compare"),
+    "compare": ("evaluate", "benchmark", "check consistency"),
+    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "check consistency",
+               "benchmark", "evaluate", "compare"),
 }  # fmt: skip
 """Task of the flow -> the stages and parts of the settings that it reads. Settings of measuring are left out: they are
 not part of a model, so the champion's cards do not hold them."""
 
 
-def roots_of(stage: str) -> set[str]:
-    """Parts of the settings that a stage reads, directly or through the stages before it."""
-    return {root for name in STAGES[stage] for root in (roots_of(name) if name in STAGES else {name})}
+def kind_of(settings: RetrainSettings) -> str:
+    """What the speech head does with the language model: a key of TRAINED."""
+    return constant("speech_heads", settings.components.speech_head.name, "LANGUAGE_MODEL")
+
+
+def stages_of(kind: str) -> dict[str, tuple[str, ...]]:
+    """STAGES without those of other heads, also where they are read."""
+    others = {stage for other, stages in OWN.items() if other != kind for stage in stages}
+    return {s: tuple(name for name in reads if name not in others) for s, reads in STAGES.items() if s not in others}
+
+
+def roots_of(stage: str, kind: str = "frozen") -> set[str]:
+    """Parts of the settings that a stage reads, directly or through the stages before it. kind: of TRAINED."""
+    reads = stages_of(kind)
+    return {root for name in reads[stage] for root in (roots_of(name, kind) if name in reads else {name})}
 
 
 @dataclass(frozen=True)
@@ -62,19 +91,28 @@ class Champion:
     """Part -> its settings when the champion was made, as JSON."""
     records: dict[str, int] = field(default_factory=dict)
     """Source -> records that ingest read then."""
+    model: str = ""
+    """Digest of its QuantizedModel."""
+    starts: dict[str, str] = field(default_factory=dict)
+    """Training stages of its head -> digest of the model that each started from, empty for random weights."""
+    before: tuple[Champion, ...] = ()
+    """The models that it was started from, and those that they were: to go back to one of them costs nothing."""
 
     @classmethod
     def read(cls, version: str, model: QuantizedModel, store: ArtifactStore) -> Champion:
         """Follow the model's lineage; raises ArtifactError when a card is missing."""
-        listen, speak = (store.load(Checkpoint, model.inputs[role]) for role in ("listen", "speak"))
-        manifest = store.load(Manifest, listen.inputs["manifest"])
         components = model.facts["components"]
+        kind = constant("speech_heads", components["speech_head"]["name"], "LANGUAGE_MODEL")
+        stages = [name.removeprefix("train ") for name in TRAINED[kind]]
+        trained = {stage: store.load(Checkpoint, model.inputs[stage]) for stage in stages}
+        manifest = store.load(Manifest, trained[stages[0]].inputs["manifest"])
         return cls(version, {
             "data": manifest.settings, "language": model.facts["language"], "encoder": components["encoder"],
             "language model": components["language_model"], "codec": components["codec"],
             "speech head": components["speech_head"], "weight quantizer": model.settings["weight_quantizer"],
-            "listen training": listen.settings, "speak training": speak.settings,
-        }, {name: found["read"] for name, found in manifest.facts["sources"].items()})  # fmt: skip
+            **{f"{stage} training": made.settings for stage, made in trained.items()},
+        }, {name: found["read"] for name, found in manifest.facts["sources"].items()}, model.digest,
+            {f"train {stage}": made.inputs.get("start", "") for stage, made in trained.items()})  # fmt: skip
 
 
 def parts_of(settings: RetrainSettings) -> dict[str, Any]:
@@ -88,8 +126,17 @@ def parts_of(settings: RetrainSettings) -> dict[str, Any]:
         "data": plain(settings.ingest), "language": settings.ingest.language, "encoder": plain(components.encoder),
         "language model": plain(components.language_model), "codec": plain(components.codec),
         "speech head": plain(components.speech_head), "weight quantizer": settings.quantize.weight_quantizer,
-        "listen training": plain(settings.train.listen), "speak training": plain(settings.train.speak),
+        **{f"{stage} training": plain(group) for stage, group in training_of(settings).items()},
     }  # fmt: skip
+
+
+def training_of(settings: RetrainSettings) -> dict[str, Settings]:
+    """Training stage of the settings' head -> its settings, in order."""
+    train = settings.train
+    if kind_of(settings) == "frozen":
+        return {"listen": train.listen, "speak": train.speak}
+    recipe = train.parallel
+    return {"alignment": recipe.alignment, "adaption": recipe.adaption, "multimodal": recipe.multimodal}
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -112,93 +159,47 @@ def changes_against(
     parts = parts_of(settings)
     if champion is None:
         return {part: ["first run"] for part in parts}
-    changes = {part: differences(champion.parts[part], parts[part]) for part in parts}
+    changes = {
+        part: differences(champion.parts[part], parts[part]) if part in champion.parts else [NEW] for part in parts
+    }
     grown = [name for name in records if name in champion.records and records[name] != champion.records[name]]
     changes["data"] += [f"{name}: {champion.records[name]} -> {records[name]} records" for name in grown]
     return changes
 
 
-def stages_to_run(changes: dict[str, list[str]]) -> tuple[str, ...]:
-    """Stages that read a changed part, directly or through another stage, in the order of the flow."""
+def stages_to_run(changes: dict[str, list[str]], kind: str = "frozen") -> tuple[str, ...]:
+    """Stages that read a changed part, directly or through another stage, in the order of the flow. kind: of TRAINED."""
     dirty = {part for part, found in changes.items() if found}
     dirty |= {f"codec.{found.split(':')[0]}" for found in changes["codec"]}
     if changes["codec"] == ["first run"]:
         dirty |= set(STAGES["fit aligner"])
+    if any(found == [NEW] for found in changes.values()):
+        dirty |= set(OWN[kind])
     running: list[str] = []
-    for stage, reads in STAGES.items():
-        if dirty & set(reads):
+    for stage, reads in stages_of(kind).items():
+        if dirty & {stage, *reads}:
             dirty.add(stage)
             running.append(stage)
     return tuple(running)
 
 
-def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[str, ...]) -> tuple[Estimate, ...]:
-    """Seconds of the training stages that will run, on this machine's cores, left to it alone."""
-    listen, speak = settings.train.listen, settings.train.speak
-    lengths, trained = lengths_of(settings, facts), trained_parameters(settings, facts)
-    threads = settings.train.threads or os.cpu_count() or 1
-    found = []
-    if "train listen" in stages and "adapter" in trained:
-        first = estimates.alignment_flops(trained["adapter"], lengths, listen.alignment_batch) * listen.alignment_steps
-        second = estimates.answer_flops(facts.lm, lengths, listen.answer_batch) * listen.answer_steps
-        took = estimates.seconds("alignment", first, threads) + estimates.seconds("answer", second, threads)
-        found.append(Estimate(stage="train listen", steps=listen.alignment_steps + listen.answer_steps, seconds=took))
-    if "train speak" in stages and "talker" in trained and facts.codec:
-        work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * speak.steps
-        found.append(
-            Estimate(stage="train speak", steps=speak.steps, seconds=estimates.seconds("speak", work, threads))
-        )
-    return tuple(found)
-
-
-def plan_rows(
-    settings: RetrainSettings, facts: Facts, changes: dict[str, list[str]], stages: tuple[str, ...]
-) -> tuple[PlanRow, ...]:
-    """The table: every part of a model, in the order in which sound passes it."""
-    turns, texts = len(facts.texts.questions), facts.texts
-    examples, codec = settings.train.listen.prefix_examples, settings.components.codec
-
-    def row(part: str, *names: str, retrain: str = "no", start: str = "-", needs: str = "-") -> PlanRow:
-        changed = "; ".join(dict.fromkeys(found for name in names for found in changes[name])) or "no"
-        return PlanRow(part=part, changed=changed, retrain=retrain, warm_start=start, data_needed=needs)
-
-    def because(stage: str) -> str:
-        if stage not in stages:
-            return "no"
-        roots = [part for part in sorted(roots_of(stage)) if changes.get(part)]
-        return f"yes: {', '.join(roots)} changed" if len(roots) < len(changes) // 2 else "yes"
-
-    fit = "refit" if "fit codec" in stages and not codec.weights else "no, frozen" if codec.weights else "no"
-    listens, speaks = "train listen" in stages, "train speak" in stages
-    heard = f"{turns} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
-    spoken = (f"{texts.distinct_answers} sentences, codes {'computed' if 'speech targets' in stages else 'kept'}, "
-              f"states {'computed' if 'language model states' in stages else 'kept'}")  # fmt: skip
-    return (
-        row("data", "data", needs="all sources" if "ingest" in stages else "-"),
-        row("language pack", "language", retrain="aligner refit" if "fit aligner" in stages else "no"),
-        row("encoder", "encoder", retrain="no, frozen"),
-        row("adapter and prefix", "listen training", retrain=because("train listen"), needs=heard if listens else "-",
-            start=f"adapter random; prefix from the model's own cache of prompt and {examples} turns" if listens else "-"),
-        row("language model", "language model", retrain="no, frozen"),
-        row("speech head", "speech head", "speak training", retrain=because("train speak"),
-            start="random" if speaks else "-", needs=spoken if speaks else "-"),
-        row("codec", "codec", retrain=fit, needs=f"at most {codec.fit_minutes:g} min of answers" if fit == "refit" else "-"),
-        row("served weights", "weight quantizer", retrain="converted" if "quantize" in stages else "no"),
-    )  # fmt: skip
-
-
 def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None, without_cards: str = "") -> Plan:
     """The plan of settings that passed preflight. without_cards: why a champion that there is cannot be compared."""
     changes = changes_against(champion, settings, facts.texts.records)
-    stages = stages_to_run(changes)
-    threads = settings.train.threads or os.cpu_count() or 1
+    kind = kind_of(settings)
+    stages = stages_to_run(changes, kind)
+    starts = starts_of(settings, champion, changes, stages) if kind == "frozen" else {}
+    starts |= starts_of_the_same_before(settings, champion, facts.texts.records, starts, stages)
+    in_words = starts_in_words(settings, starts, champion, changes)
+    threads = settings.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
     )
     return Plan(
         title=settings.title, champion=without_cards or against, derived=derived_quantities(settings, facts),
-        rows=plan_rows(settings, facts, changes, stages), stages_to_run=stages,
-        stages_kept=tuple(stage for stage in STAGES if stage not in stages),
+        rows=plan_rows(settings, facts, changes, stages, lambda stage: roots_of(stage, kind), in_words),
+        stages_to_run=stages, starts=starts,
+        stages_kept=tuple(stage for stage in stages_of(kind) if stage not in stages),
         estimates=training_estimates(settings, facts, stages),
         estimated_for=f"{threads} threads left to it alone; throughput as measured on one AMD EPYC core "
                       "(benchmarks/training_throughput.py)",
@@ -206,9 +207,39 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     )  # fmt: skip
 
 
+def starts_of_the_same_before(
+    settings: RetrainSettings,
+    champion: Champion | None,
+    records: Mapping[str, int],
+    starts: Mapping[str, str],
+    stages: tuple[str, ...],
+) -> dict[str, str]:
+    """Stage -> the start that an earlier model had, which was trained as these settings say: the cache still has it."""
+    found = {}
+    for earlier in reversed(champion.before) if champion else ():
+        then = stages_to_run(changes_against(earlier, settings, records), kind_of(settings))
+        for stage, start in starts.items():
+            if stage in stages and stage not in then and champion and start == champion.model:
+                found[stage] = earlier.starts.get(stage, "")
+    return found
+
+
 def read_champion(version: str, digest: str, store: ArtifactStore) -> Champion:
     """The champion's cards, from the store; raises ArtifactError when the store does not hold them (any more)."""
     try:
-        return Champion.read(version, store.load(QuantizedModel, digest), store)
+        champion = Champion.read(version, store.load(QuantizedModel, digest), store)
     except KeyError as error:
         raise ArtifactError(f"the card of model {digest} lacks {error}; it was made by another release") from error
+    return replace(champion, before=tuple(_before(champion, store)))
+
+
+def _before(champion: Champion, store: ArtifactStore) -> Iterator[Champion]:
+    """Models that it goes back to, the nearest first; those that the store has lost are passed over."""
+    waiting, seen = list(champion.starts.values()), {"", champion.model}
+    while waiting:
+        if (digest := waiting.pop(0)) not in seen:
+            seen.add(digest)
+            with suppress(ArtifactError, KeyError):
+                earlier = Champion.read(digest[:8], store.load(QuantizedModel, digest), store)
+                waiting += earlier.starts.values()
+                yield earlier

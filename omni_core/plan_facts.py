@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 from data_contracts.retrain import RetrainSettings
-from omni_core import estimates
+from omni_core import estimates, plan_parallel
 from omni_core.chat_format import ChatFormat, chat_format
 from omni_core.component_facts import (
     CodecFacts,
@@ -35,6 +36,8 @@ class Facts:
     texts: SourceTexts
     question_tokens: list[list[int]]
     answer_tokens: list[list[int]]
+    head: dict[str, Any] = field(default_factory=dict)
+    """Shape of the parallel head that the settings start from; empty without one."""
 
     @property
     def prefix_positions(self) -> int:
@@ -48,10 +51,11 @@ def read_facts(settings: RetrainSettings, home: Path) -> Facts:
     lm = language_model_facts(parts.language_model, home)
     tokenizer = LightTokenizer(lm.files) if lm.files.path("tokenizer.json") else None
     texts = source_texts(settings.ingest.sources)
+    asked, said = ((tokenizer.counts(list(found)) if tokenizer else []) for found in (texts.questions, texts.answers))
     return Facts(
         lm, encoder_facts(parts.encoder, home), codec_facts(parts.codec, home),
-        chat_format(tokenizer, parts.language_model.system_prompt) if tokenizer else None, texts,
-        *((tokenizer.counts(list(found)) if tokenizer else []) for found in (texts.questions, texts.answers)),
+        chat_format(tokenizer, parts.language_model.system_prompt) if tokenizer else None, texts, asked, said,
+        plan_parallel.head_config(settings, home),
     )  # fmt: skip
 
 
@@ -84,7 +88,9 @@ def longest_question_s(settings: RetrainSettings, facts: Facts) -> tuple[float, 
     bounds = [(settings.ingest.quality.max_duration_s, "ingest.quality.max_duration_s")]
     if facts.encoder:
         bounds.append((facts.encoder.max_s, "the encoder's window"))
-    if facts.lm.context and facts.chat:
+    if plan_parallel.uses_parallel(settings):
+        bounds.append((plan_parallel.longest_question_s(settings, facts), "the language model's context"))
+    elif facts.lm.context and facts.chat:
         left = (
             facts.lm.context - tuned_positions(settings, facts) - len(facts.chat.suffix) - estimates.MAX_ANSWER_TOKENS
         )
@@ -125,6 +131,8 @@ def _characters(texts: tuple[str, ...], batch: int) -> tuple[float, float]:
 
 def trained_parameters(settings: RetrainSettings, facts: Facts) -> dict[str, int]:
     """Part -> number; empty where a part is not described."""
+    if plan_parallel.uses_parallel(settings):
+        return plan_parallel.trained_parameters(settings, facts)
     found = {}
     heard = len({token for ids in facts.question_tokens for token in ids})
     if facts.encoder:

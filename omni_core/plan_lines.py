@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data_contracts.plan import Derived
 from data_contracts.retrain import RetrainSettings
-from omni_core import estimates
+from omni_core import estimates, plan_parallel
 from omni_core.plan_facts import (
     Facts,
     heard_rate_hz,
@@ -26,6 +26,7 @@ def derived_quantities(settings: RetrainSettings, facts: Facts) -> tuple[Derived
         *_of_language_model(settings, facts),
         *_of_encoder(facts),
         *_of_codec(facts),
+        *(plan_parallel.derived if plan_parallel.uses_parallel(settings) else _of_talker)(settings, facts),
         *_of_the_whole(settings, facts),
     ]
     return tuple(Derived(part=part, quantity=quantity, value=value) for part, quantity, value in lines)
@@ -52,13 +53,14 @@ def _of_language_model(settings: RetrainSettings, facts: Facts) -> Lines:
             f"end of answer {facts.chat.end}; {len(facts.chat.suffix)} tokens between question and answer",
         )
     )
-    lines.append(
-        (
-            name,
-            "prefix",
-            f"{facts.prefix_positions} positions of prompt, about {tuned_positions(settings, facts)} with {settings.train.listen.prefix_examples} example turns",
+    if not plan_parallel.uses_parallel(settings):
+        lines.append(
+            (
+                name,
+                "prefix",
+                f"{facts.prefix_positions} positions of prompt, about {tuned_positions(settings, facts)} with {settings.train.listen.prefix_examples} example turns",
+            )
         )
-    )
     words = sum(len(text.split()) for text in facts.texts.questions + facts.texts.answers)
     if words:
         tokens = sum(map(len, facts.question_tokens + facts.answer_tokens))
@@ -78,11 +80,9 @@ def _of_encoder(facts: Facts) -> Lines:
     encoder = facts.encoder
     if encoder is None:
         return [("encoder", "all", "known on loading: this member is not described")]
-    stack = max(1, round(encoder.frame_rate_hz / estimates.ADAPTER_RATE_HZ))
     return [
         ("encoder", "hears", f"{encoder.sample_rate_hz} Hz, {f'{encoder.num_mels} mel bands' if encoder.num_mels else 'the waveform'}"),
         ("encoder", "features", f"{encoder.width} wide at {encoder.frame_rate_hz:g} Hz"),
-        ("adapter", "frames", f"{stack} features each, {heard_rate_hz(facts):.1f} Hz, into {facts.lm.width}"),
     ]  # fmt: skip
 
 
@@ -90,35 +90,41 @@ def _of_codec(facts: Facts) -> Lines:
     codec = facts.codec
     if codec is None:
         return [("codec", "all", "known on loading: this member is not described")]
-    delay = codec.num_codebooks - 1
     return [
         ("codec", "speaks", f"{codec.sample_rate_hz} Hz, {codec.frame_rate_hz:.2f} frames a second"),
         ("codec", "codebooks", f"{codec.layout}, {codec.codebook_size} codes each"),
-        (
-            "speech head",
-            "streams",
-            f"{codec.num_codebooks} of {codec.codebook_size + 1} ids, {codec.codebook_size} is pad",
-        ),
-        ("speech head", "delays", f"0 to {delay} steps, {delay} in all: {delay / codec.frame_rate_hz:.2f} s"),
-        (
-            "speech head",
-            "rate",
-            f"{codec.num_codebooks * codec.frame_rate_hz:.0f} codes a second, states {facts.lm.width} wide",
-        ),
     ]
+
+
+def _of_talker(settings: RetrainSettings, facts: Facts) -> Lines:
+    """Of the adapter and the head."""
+    lines: Lines = []
+    if facts.encoder:
+        stack = max(1, round(facts.encoder.frame_rate_hz / estimates.ADAPTER_RATE_HZ))
+        lines.append(
+            ("adapter", "frames", f"{stack} features each, {heard_rate_hz(facts):.1f} Hz, into {facts.lm.width}")
+        )
+    if codec := facts.codec:
+        delay = codec.num_codebooks - 1
+        codes = codec.num_codebooks * codec.frame_rate_hz
+        lines += [
+            ("speech head", "streams", f"{codec.num_codebooks} of {codec.codebook_size + 1} ids, {codec.codebook_size} is pad"),
+            ("speech head", "delays", f"0 to {delay} steps, {delay} in all: {delay / codec.frame_rate_hz:.2f} s"),
+            ("speech head", "rate", f"{codes:.0f} codes a second, states {facts.lm.width} wide"),
+        ]  # fmt: skip
+    return lines
 
 
 def _of_the_whole(settings: RetrainSettings, facts: Facts) -> Lines:
     trained = trained_parameters(settings, facts)
     frozen = {"language model": facts.lm.parameters, "encoder": facts.encoder.parameters if facts.encoder else 0,
               "codec": facts.codec.parameters if facts.codec else 0}  # fmt: skip
-    others = frozen["encoder"] + frozen["codec"] + sum(trained.values())
-    turns = len(facts.texts.questions)
-    training = estimates.training_mb(
-        facts.lm, facts.encoder, lengths_of(settings, facts), settings.train.listen.answer_batch, turns
-    )
+    others = frozen["encoder"] + frozen["codec"] + sum(n for part, n in trained.items() if part != "language model")
+    frozen = {part: number for part, number in frozen.items() if part not in trained}
+    training = _training_mb(settings, facts, len(facts.texts.questions))
     serving = estimates.serving_mb(facts.lm, settings.quantize.weight_quantizer, others)
-    question, answer = longest_question_s(settings, facts), longest_answer_s(facts)
+    spoken = plan_parallel.longest_answer_s if plan_parallel.uses_parallel(settings) else longest_answer_s
+    question, answer = longest_question_s(settings, facts), spoken(facts)
     return [
         ("whole", "longest question", f"{question[0]:.1f} s, set by {question[1]}"),
         ("whole", "longest answer", f"{answer[0]:.1f} s, set by {answer[1]}"),
@@ -133,6 +139,13 @@ def _of_the_whole(settings: RetrainSettings, facts: Facts) -> Lines:
     ]
 
 
+def _training_mb(settings: RetrainSettings, facts: Facts, turns: int) -> float:
+    if plan_parallel.uses_parallel(settings):
+        return plan_parallel.training_mb(settings, facts)
+    lengths = lengths_of(settings, facts)
+    return estimates.training_mb(facts.lm, facts.encoder, lengths, settings.train.listen.answer_batch, turns)
+
+
 def _millions(numbers: dict[str, int]) -> str:
     known = ", ".join(f"{part} {number / 1e6:.2f} M" for part, number in numbers.items() if number)
     return f"{sum(numbers.values()) / 1e6:.2f} M: {known}"
@@ -143,14 +156,14 @@ def notes_of(settings: RetrainSettings, facts: Facts) -> tuple[str, ...]:
     notes = [
         f"source '{source}' has no metadata.csv; its texts are not in these figures" for source in facts.texts.unread
     ]
+    if plan_parallel.uses_parallel(settings):
+        notes += plan_parallel.notes(settings, facts)
     long = sum(len(ids) > estimates.MAX_ANSWER_TOKENS for ids in facts.answer_tokens)
-    if long:
+    if long and not plan_parallel.uses_parallel(settings):
         notes.append(f"{long} answers have more than {estimates.MAX_ANSWER_TOKENS} tokens and would be cut when served")
     if not facts.lm.parameters:
         notes.append("the language model has no safetensors header to be read, so parameters, memory and time lack it")
-    training = estimates.training_mb(
-        facts.lm, facts.encoder, lengths_of(settings, facts), settings.train.listen.answer_batch, 0
-    )
+    training = _training_mb(settings, facts, 0)
     if training > estimates.machine_mb():
         notes.append(f"training needs about {training / 1000:.0f} GB, more than this machine has")
     if settings.components.encoder.weights == settings.evaluate.judge:

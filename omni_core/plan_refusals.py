@@ -10,8 +10,9 @@ from pathlib import Path
 from data_contracts.base import choices
 from data_contracts.errors import ComponentError, WeightsError
 from data_contracts.retrain import RetrainSettings
-from omni_core import estimates
+from omni_core import estimates, plan_parallel
 from omni_core.plan_facts import Facts, heard_rate_hz, read_facts, tokens_a_second, tuned_positions
+from omni_core.plan_starts import refuse_no_start
 from omni_core.preflight import preflight
 
 
@@ -26,10 +27,15 @@ def checked_facts(settings: RetrainSettings, home: Path) -> Facts:
 def refuse_the_impossible(settings: RetrainSettings, facts: Facts) -> None:
     """Raises ComponentError or WeightsError, one sentence with the mend, for what would fail hours later."""
     _refuse_language(settings)
-    _refuse_head(settings)
     _refuse_long_questions(settings, facts)
     _refuse_tokens(facts)
-    _refuse_small_context(settings, facts)
+    refuse_no_start(settings)
+    if plan_parallel.uses_parallel(settings):
+        plan_parallel.refuse_the_impossible(settings, facts)
+    else:
+        _refuse_head(settings)
+        _refuse_many_tokens(facts)
+        _refuse_small_context(settings, facts)
     if settings.quantize.weight_quantizer == "onnx_int8":
         from omni_core.weight_quantizers.onnx_int8 import refuse_what_cannot_be_built
 
@@ -65,6 +71,9 @@ def _refuse_tokens(facts: Facts) -> None:
         raise WeightsError(
             f"the tokenizer of '{facts.lm.files.weights}' writes token {highest}, its embeddings end at {facts.lm.vocabulary - 1}; it belongs to another model"
         )
+
+
+def _refuse_many_tokens(facts: Facts) -> None:
     rate = tokens_a_second(facts)
     if rate > (possible := heard_rate_hz(facts)):
         raise ComponentError(

@@ -43,8 +43,10 @@ class TunedPrefix(nn.Module):
         return self.keys_values.shape[3]
 
     def cache(self, batch: int) -> Any:
-        """A transformers cache that starts with the prefix, for `batch` rows."""
-        return cache_behind(self.keys_values, batch)
+        """A transformers cache that starts with the prefix, for `batch` rows; under autocast in its type, at once and not in
+        every layer's attention, once for each head and row."""
+        fast = torch.is_autocast_enabled("cpu")
+        return cache_behind(self.keys_values.to(torch.get_autocast_dtype("cpu")) if fast else self.keys_values, batch)
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.errors import PromotionError
+from data_contracts.errors import PromotionError, SourceError
 from data_contracts.ingest import Manifest
 from omni_core.audio import decode, encode_wav, to_int16
 from omni_core.store import ArtifactStore
@@ -47,7 +47,12 @@ def probe_questions(store: ArtifactStore, manifest: Manifest, count: int = PROBE
 
 def check_answer(wav: bytes, text: str, what: str) -> None:
     """Raise PromotionError unless the wav holds sound and the text is not empty."""
-    waveform, sample_rate_hz = decode(wav)
+    try:
+        waveform, sample_rate_hz = decode(wav)
+    except SourceError as error:  # no samples: nothing was heard, or nothing said
+        raise PromotionError(
+            f"{what} answered its probe with '{text}' and no sound; the champion was not moved"
+        ) from error
     seconds, peak = len(waveform) / sample_rate_hz, float(np.abs(waveform).max())
     if seconds < SHORTEST_ANSWER_S or peak < QUIETEST_PEAK or not text.strip():
         raise PromotionError(

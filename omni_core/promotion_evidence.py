@@ -15,7 +15,12 @@ from data_contracts.evaluate import EvaluationReport
 from data_contracts.quantize import QuantizedModel
 from omni_core.store import CARD, ArtifactStore, content_digest, describe_files
 
-TOLD_IN = {"verdict": ("verdict.json", ""), "evaluation": ("metrics.json", "metrics"), "latency": ("latency.json", "")}
+TOLD_IN = {
+    "verdict": ("verdict.json", ""),
+    "evaluation": ("metrics.json", "metrics"),
+    "latency": ("latency.json", ""),
+    "consistency": ("consistency.json", ""),
+}
 """Kind -> the file that holds what the card's facts tell, and under which of the facts."""
 NOT_PACKED = ("__pycache__", "registered_model_meta")
 """What loading and downloading leave in a version's folder."""

@@ -26,7 +26,8 @@ from omni_core.store import ArtifactStore
 
 TEMPLATE = Path(__file__).with_suffix(".html.jinja")
 PAGE = "report.html"
-ROLES = {"verdict": "compare", "challenger": "evaluate", "champion": "evaluate champion", "latency": "benchmark"}
+ROLES = {"verdict": "compare", "challenger": "evaluate", "champion": "evaluate champion", "latency": "benchmark",
+         "consistency": "check consistency"}  # fmt: skip
 """What the page is about -> the journey's name for it."""
 
 
@@ -89,6 +90,7 @@ def contents(store: ArtifactStore, made: Mapping[str, Artifact], run: Run, setti
         "curves": curve_plots(store, made), "lineage": lineage(made), "weights": weights_used(made),
         "cost": tables.cost_of(run.seconds or stage_seconds(made), run.kept, run.plan, settings),
         "settings": settings_rows(made), "evaluation": challenger.report.facts,
+        "consistency": made[ROLES["consistency"]].facts["checks"] if ROLES["consistency"] in made else [],
         "has_champion": champion is not None, "hardware": latency.facts.get("hardware", ""),
     }  # fmt: skip
 

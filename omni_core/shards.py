@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.errors import OmniError, StorageError
 from data_contracts.ingest import VoiceSettings
+from omni_core.processes import cores, end_with_parent
 from omni_core.progress import Progress, silent
 from omni_core.utterances import ROW, Plan, PlannedShard, make
 
@@ -86,8 +86,7 @@ def storing(folder: Path) -> Iterator[None]:
 
 def _rows_of(chunks: Sequence[tuple[Plan, ...]], settings: VoiceSettings) -> Generator[Rows, None, None]:
     """The rows of each chunk, in order; by a pool of processes when there is enough to do."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, MAX_PROCESSES)
+    processes = min(cores(), MAX_PROCESSES)
     cost = sum(1 if plan.audio is None else 1 / RECORDINGS_A_SPEECH for chunk in chunks for plan in chunk)
     if processes < 2 or cost < WORTH_PROCESSES:
         yield from map(partial(_make_chunk, settings), chunks)
@@ -124,11 +123,4 @@ def _make_chunk(settings: VoiceSettings, plans: Sequence[Plan]) -> Rows:
 def _start_process() -> None:
     """One thread a process (torch reads the variable when it is imported), and no process outlives a killed parent."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end_with_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()

@@ -1,21 +1,22 @@
 """The whole model as it is served: a spoken question enters, a written and spoken answer leaves, sound before it is finished.
 
-waveform -> encoder -> adapter -> language model behind the tuned prefix -> text and states
-                                                                              | phonemes
-                                    chunks of waveform <- codec <- codes <- talker
+waveform -> encoder -> features -> speech head -> text, and codes frame by frame       (omni_core/speech_heads)
+                                                            |
+                                  chunks of waveform <- codec
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from data_contracts.components import ComponentsSettings
@@ -23,26 +24,17 @@ from data_contracts.errors import SourceError
 from omni_core import components
 from omni_core.audio import resample
 from omni_core.codecs._streaming import open_stream
-from omni_core.language_models.huggingface import chat_format
-from omni_core.speech_heads.talker import Conditioning
-from omni_core.speech_text import speech_text
-from omni_core.train import load_listen, load_speak
-from omni_core.word_states import mean_by_word, words_of_tokens
+from omni_core.speech_heads import holds_words, speech_head
 
-MAX_ANSWER_TOKENS = 64
 FIRST_CHUNK_S, CHUNK_S = 0.4, 1.2
 """The first chunk is short, so that it is heard early; the next are long, so that fewer borders are computed twice."""
 MIN_QUESTION_S = 0.1
+SILENCE_DB = -60.0
+"""A question that never passes this level (of full scale) is a muted microphone: it is not listened to."""
 
-
-LOOP_TOKENS = 6
-"""An answer that says so many tokens again in one piece goes round in circles, as small greedy models do; it ends there."""
-
-
-def in_a_loop(ids: list[int]) -> bool:
-    """True when the last LOOP_TOKENS ids have stood together before in the answer."""
-    last = ids[-LOOP_TOKENS:]
-    return any(ids[at : at + LOOP_TOKENS] == last for at in range(len(ids) - 2 * LOOP_TOKENS + 1))
+Outcome = Literal["answered", "nothing heard", "nothing said"]
+"""nothing heard: no words in the question (silence, noise), so there is no answer, neither text nor sound;
+nothing said: words were heard, and none came back."""
 
 
 @dataclass(frozen=True)
@@ -55,41 +47,31 @@ class Answer:
     sample_rate_hz: int
     time_to_first_audio_s: float
     total_s: float
+    ended: bool = True
+    """The answer came to its own end; False: it was cut off at a limit, or where it went round in circles."""
 
-
-@dataclass(frozen=True)
-class Thought:
-    """A written answer and the language model's state at each of its words, (words, width)."""
-
-    text: str
-    states: Tensor
+    @property
+    def outcome(self) -> Outcome:
+        """What a program that asked has to tell apart."""
+        if len(self.waveform):
+            return "answered"
+        return "nothing said" if holds_words(self.heard_text) else "nothing heard"
 
 
 class SpeechToSpeech:
-    """A loaded model folder; answers one question at a time."""
+    """A loaded model folder; answers one question at a time. `speaker` is its speech head, served."""
 
     def __init__(self, folder: Path, threads: int):
-        from transformers import AutoTokenizer
-
         card = json.loads((folder / "model.json").read_text())
         parts = ComponentsSettings.model_validate(card["components"])
-        self.language = components.load("languages", card["language"])
         self.encoder = components.load(
             "encoders",
             parts.encoder.name,
             parts.encoder.model_copy(update={"weights": str(folder / "encoder")}),
             folder,
         )
-        self.adapter, prefix = load_listen(folder / "listen")
-        self.prefix = prefix.keys_values.numpy()
-        self.talker = load_speak(folder / "speak")
+        self.speaker = speech_head(parts.speech_head.name).serve(folder, card, threads)
         self.codec = components.load("codecs", parts.codec.name, parts.codec, folder / "codec", folder)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        self.chat = chat_format(self.tokenizer, parts.language_model.system_prompt)
-        self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
-        self.language_model = components.load(
-            "weight_quantizers", card["weight_quantizer"], folder / "language_model", threads
-        )
         self.sample_rate_hz = self.codec.sample_rate_hz
 
     @classmethod
@@ -98,6 +80,11 @@ class SpeechToSpeech:
         torch.set_num_threads(threads)
         return cls(Path(folder), threads)
 
+    @property
+    def longest_question_s(self) -> float:
+        """What the encoder hears at once; infinite for one without a window."""
+        return getattr(self.encoder, "max_samples", math.inf) / self.encoder.sample_rate_hz
+
     @torch.no_grad()
     def features(self, waveform: np.ndarray, sample_rate_hz: int) -> Tensor:
         """(samples,) at any rate -> encoder features (frames, width)."""
@@ -105,18 +92,31 @@ class SpeechToSpeech:
             raise SourceError(
                 f"the question lasts {len(waveform) / sample_rate_hz:.2f} s; a question needs at least {MIN_QUESTION_S} s"
             )
+        if len(waveform) > self.longest_question_s * sample_rate_hz:
+            raise SourceError(
+                f"the question lasts {len(waveform) / sample_rate_hz:.1f} s and the encoder hears {self.longest_question_s:g} s "
+                "at once; ask in shorter pieces"
+            )
         samples = resample(np.asarray(waveform, np.float32), sample_rate_hz, self.encoder.sample_rate_hz)
         return self.encoder.encode([torch.from_numpy(np.ascontiguousarray(samples))])[0]
 
-    @torch.no_grad()
-    def _listen(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[str, Tensor]:
-        """The question in the words that the adapter hears, and as embeddings (segments, width)."""
-        tokens, question = self.adapter.listen(self.features(waveform, sample_rate_hz))
-        return self.tokenizer.decode(tokens).strip(), question
+    def _listen(self, waveform: np.ndarray, sample_rate_hz: int) -> Any:
+        """The question as the speech head takes it; None for silence. Raises SourceError for one that is too short or long."""
+        features = self.features(waveform, sample_rate_hz)
+        if np.abs(waveform).max() < 10 ** (SILENCE_DB / 20):
+            return None
+        question = self.speaker.listen(features)
+        if 0 < self.speaker.context < (needed := self.speaker.positions(question)):
+            raise SourceError(
+                f"the question lasts {len(waveform) / sample_rate_hz:.1f} s; with its answer that makes {needed} positions and "
+                f"the language model reads {self.speaker.context}; ask in shorter pieces"
+            )
+        return question
 
     def hear(self, waveform: np.ndarray, sample_rate_hz: int) -> str:
-        """The question as the adapter hears it, in words."""
-        return self._listen(waveform, sample_rate_hz)[0]
+        """The question as the model hears it, in words; none in silence."""
+        question = self._listen(waveform, sample_rate_hz)
+        return "" if question is None else self.speaker.heard(question)
 
     @torch.no_grad()
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]:
@@ -126,84 +126,45 @@ class SpeechToSpeech:
         return self.codec.decode(codes)[0].numpy(), self.sample_rate_hz
 
     def answer_text(self, question: str) -> str:
-        """The text path: a written question through the same prefix and model."""
-        ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
-        return self._think(self.embeddings[ids].float()).text
+        """The text path: a written question, the written answer."""
+        return self.speaker.answer_text(question)
 
-    def _think(self, question: Tensor) -> Thought:
-        """Embeddings of the question (positions, width) -> answer, greedily."""
-        self.language_model.start(self.prefix)
-        ids: list[int] = []
-        states: list[np.ndarray] = []
-        inputs = torch.cat([question, self.embeddings[self.chat.suffix].float()])
-        while len(ids) < MAX_ANSWER_TOKENS:
-            logits, hidden = self.language_model.step(inputs.numpy())
-            if ids:
-                states.append(hidden[-1])
-            token = int(logits.argmax())
-            if token == self.chat.end:
-                break
-            ids.append(token)
-            if in_a_loop(ids):
-                ids = ids[:-LOOP_TOKENS]
-                states = states[: len(ids)]
-                break
-            inputs = self.embeddings[[token]].float()
-        text = self.tokenizer.decode(ids).strip()
-        words = len(text.split())
-        if not words:
-            return Thought("", torch.zeros(0, self.embeddings.shape[1]))
-        states += states[-1:] * (len(ids) - len(states))
-        owners = words_of_tokens(self.tokenizer, ids)
-        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words))
+    def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
+        """A question -> (text of the answer so far, chunk of its waveform), chunk by chunk; the last text is whole.
 
-    def _conditions(self, thought: Thought) -> Tensor:
-        """What the talker has to say, a condition a codec frame: (1, frames, width)."""
-        spoken = speech_text(thought.text, self.language)
-        states = thought.states[spoken.words.clamp(max=len(thought.states) - 1)]
-        return self.talker.plan(
-            Conditioning(
-                spoken.phonemes[None], spoken.words[None], states[None].float(), torch.ones(1, len(spoken.phonemes))
-            )
-        )
+        Put together the chunks are the whole decoding, so joints do not crack. An answer without sound is one empty chunk.
+        """
+        for text, chunk, _ in self._stream(self._listen(waveform, sample_rate_hz)):
+            yield text, chunk
 
     @torch.no_grad()
-    def speak(self, thought: Thought) -> Iterator[np.ndarray]:
-        """Chunks of waveform (samples,); put together they are the whole decoding, so joints do not crack."""
-        if not thought.text:
+    def _stream(self, question: Any) -> Iterator[tuple[str, np.ndarray, bool]]:
+        """Text so far, samples, and whether the answer came to its own end (known of the last)."""
+        if question is None:
+            yield "", np.zeros(0, np.float32), True
             return
-        conditions = self._conditions(thought)
         rate, decoding = self.codec.frame_rate_hz, open_stream(self.codec)
         codes: list[Tensor] = []
         wanted = self.codec.look_ahead_frames + max(1, round(FIRST_CHUNK_S * rate))
-        for number, frame in enumerate(self.talker.speak(conditions), start=1):
-            codes.append(frame)
-            last = number == conditions.shape[1]
-            if last or len(codes) >= wanted:
-                yield decoding.push(torch.stack(codes, 1)[None], last)[0].numpy()
+        for frame in self.speaker.answer(question):
+            if frame.codes is None:
+                yield frame.text, np.zeros(0, np.float32), frame.ended
+                return
+            codes.append(frame.codes)
+            if frame.last or len(codes) >= wanted:
+                yield frame.text, decoding.push(torch.stack(codes, 1)[None], frame.last)[0].numpy(), frame.ended
                 codes, wanted = [], max(1, round(CHUNK_S * rate))
-
-    def stream(self, waveform: np.ndarray, sample_rate_hz: int) -> Iterator[tuple[str, np.ndarray]]:
-        """A question -> (whole text of the answer, chunk of its waveform), chunk by chunk."""
-        return self._stream(self._listen(waveform, sample_rate_hz)[1])
-
-    def _stream(self, question: Tensor) -> Iterator[tuple[str, np.ndarray]]:
-        thought = self._think(question)
-        heard = False
-        for chunk in self.speak(thought):
-            heard = True
-            yield thought.text, chunk
-        if not heard:
-            yield thought.text, np.zeros(0, np.float32)
 
     def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Answer:
         """A question -> the whole answer with its times. Decoding is greedy; the seed only fixes a sampling codec."""
         torch.manual_seed(seed)
         started = time.perf_counter()
-        first, text, chunks = 0.0, "", []
-        heard, question = self._listen(waveform, sample_rate_hz)
-        for text, chunk in self._stream(question):  # noqa: B007 the last text is the answer's
+        first, text, chunks, ended = 0.0, "", [], True
+        question = self._listen(waveform, sample_rate_hz)
+        for text, chunk, ended in self._stream(question):  # noqa: B007 the last text is the answer's
             first = first or time.perf_counter() - started
             chunks.append(chunk)
         total = time.perf_counter() - started
-        return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total)
+        # behind the clock: a head need not write down what it heard to answer it
+        heard = "" if question is None else self.speaker.heard(question)
+        return Answer(heard, text, np.concatenate(chunks), self.sample_rate_hz, first, total, ended)

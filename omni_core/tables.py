@@ -81,3 +81,11 @@ def word_states(store: ArtifactStore, shards: Iterable[FeatureShard]) -> dict[st
         row["utterance_id"]: unpack(row["states"], np.float16, row["words"], row["width"])
         for shard in shards for row in rows(store, shard, "features.parquet")
     }  # fmt: skip
+
+
+def answer_codes(store: ArtifactStore, shards: Iterable[FeatureShard]) -> dict[str, Tensor]:
+    """utterance_id -> codes (codebooks, frames) int16."""
+    return {
+        row["utterance_id"]: unpack(row["codes"], np.int16, row["codebooks"], row["frames"])
+        for shard in shards for row in rows(store, shard, "features.parquet")
+    }  # fmt: skip

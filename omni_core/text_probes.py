@@ -23,7 +23,6 @@ from omni_core.text_questions import EXAMPLES, QUESTIONS
 if TYPE_CHECKING:
     from omni_core.language_models.huggingface import CausalLanguageModel
     from omni_core.speech_to_speech import SpeechToSpeech
-    from omni_core.weight_quantizers import ServedLanguageModel
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,12 @@ def probe(
     """The first `number` questions (there are 50), put to both."""
     from omni_core.language_models.huggingface import chat_format
 
+    speaker = served.speaker
     chat = chat_format(base.tokenizer, base.system_prompt, list(EXAMPLES))
-    table = served.embeddings.float().numpy()
     found = []
     for done, item in enumerate(questions()[:number]):
-        asked = _ids(served.tokenizer, item.question) + served.chat.suffix
-        answer, key = answer_ids(served.tokenizer, item, served.chat.end)
-        ours = read(served.language_model, served.prefix, table, asked, answer, key)
+        answer, key = answer_ids(speaker.tokenizer, item, speaker.end)
+        ours = reading(speaker.answer_logits(item.question, answer), answer, key)
         theirs = read_base(base.model, chat.prefix + base.tokens(item.question) + chat.suffix, answer, key)
         found.append(TextProbe(item.question, len(answer), ours.nats, theirs.nats, ours.right, theirs.right))
         progress(done + 1, number, "general questions")
@@ -73,17 +71,6 @@ def answer_ids(tokenizer: Any, item: Question, end: int) -> tuple[list[int], int
     word = re.search(rf"\b{re.escape(item.key)}\b", item.answer)
     assert word, f"text_questions.py: '{item.key}' is no word of '{item.answer}'"
     return [*_ids(tokenizer, item.answer), end], len(_ids(tokenizer, item.answer[: word.start()].rstrip()))
-
-
-def read(
-    model: ServedLanguageModel, keys_values: np.ndarray, table: np.ndarray, asked: Sequence[int],
-    answer: Sequence[int], key: int,
-) -> Reading:  # fmt: skip
-    """Teacher-forced: keys_values as `start` takes them, table (vocabulary, width) of embeddings, ids of both texts."""
-    model.start(keys_values)
-    rows = [model.step(table[list(asked)])[0]]
-    rows += [model.step(table[[token]])[0] for token in answer[:-1]]
-    return reading(np.stack(rows), answer, key)
 
 
 def read_base(model: Any, asked: Sequence[int], answer: Sequence[int], key: int) -> Reading:

@@ -80,8 +80,8 @@ def run(
     module.train()
     for step in range(start, steps):
         torch.manual_seed(schedule.seed * 1_000_003 + step)  # dropout of a resumed run is that of an uninterrupted one
+        optimizer.zero_grad()  # first, for loss_of may have summed gradients of its own
         losses = loss_of(step)
-        optimizer.zero_grad()
         next(iter(losses.values())).backward()
         nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         optimizer.step()

@@ -10,7 +10,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.benchmark", "omni_core.speech_to_speech")
+@stage("omni_core.benchmark", "omni_core.speech_to_speech", "omni_core.speech_heads.*")
 def benchmark(
     model: QuantizedModel,
     manifest: Manifest,

@@ -1,9 +1,10 @@
-"""Two evaluations on the same sealed set and the latency enter, a Verdict with its reasons leaves."""
+"""Two evaluations on the same sealed set, the latency and the consistency enter, a Verdict with its reasons leaves."""
 
 from __future__ import annotations
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings, Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.evaluate import EvaluationReport
 from tasks.home import store_of
 from tasks.stage import stage
@@ -14,10 +15,11 @@ def compare(
     challenger: EvaluationReport,
     champion: EvaluationReport | None,
     latency: LatencyReport,
+    consistency: ConsistencyReport,
     settings: CompareSettings,
     home: str,
 ) -> Verdict:
     """Paired bootstrap against the champion, or absolute gates while there is none; see omni_core.compare."""
     from omni_core import compare as core
 
-    return core.compare(store_of(home), challenger, champion, latency, settings)
+    return core.compare(store_of(home), challenger, champion, latency, settings, consistency)

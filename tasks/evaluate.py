@@ -10,7 +10,7 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.evaluate", "omni_core.speech_to_speech", "omni_core.metrics.*")
+@stage("omni_core.evaluate", "omni_core.speech_to_speech", "omni_core.speech_heads.*", "omni_core.metrics.*")
 def evaluate(model: QuantizedModel, manifest: Manifest, settings: EvaluateSettings, home: str) -> EvaluationReport:
     """Every metric, an utterance a row; see omni_core.evaluate."""
     from omni_core import evaluate as core

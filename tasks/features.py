@@ -1,10 +1,11 @@
-"""One shard enters, its FeatureShard leaves, three kinds of it: mapped over shards, so a new shard computes one shard."""
+"""One shard enters, its FeatureShard leaves, four kinds of it: mapped over shards, so a new shard computes one shard."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from prefect import Task, unmapped
+from prefect.futures import PrefectFutureList
 
 from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings
 from data_contracts.features import FeatureShard, FeaturesSettings
@@ -15,12 +16,12 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-def for_each(shards: list[str], task: Task[..., FeatureShard], *same: Any) -> list[FeatureShard]:
-    """Run the task for every shard; the other arguments are the same for all."""
-    return task.map(shards, *map(unmapped, same)).result()
+def for_each(shards: list[str], task: Task[..., FeatureShard], *same: Any) -> PrefectFutureList[FeatureShard]:
+    """The task for every shard; the other arguments are the same for all."""
+    return task.map(shards, *map(unmapped, same))
 
 
-@stage("omni_core.features")
+@stage("omni_core.features", beside_others=True)
 def encoder_features(
     shard: str, manifest: Manifest, encoder: EncoderSettings, settings: FeaturesSettings, home: str
 ) -> FeatureShard:
@@ -33,7 +34,7 @@ def encoder_features(
         )
 
 
-@stage("omni_core.features", "omni_core.languages.*")
+@stage("omni_core.features", "omni_core.languages.*", beside_others=True)
 def speech_targets(
     shard: str,
     manifest: Manifest,
@@ -52,6 +53,19 @@ def speech_targets(
         )
 
 
+@stage("omni_core.features", beside_others=True)
+def answer_codes(
+    shard: str, manifest: Manifest, codec: FittedCodec, codec_settings: CodecSettings, home: str
+) -> FeatureShard:
+    """Codes of the answers of one shard, for a head that reads codes alone."""
+    from omni_core import features
+
+    with shown(f"answer codes {shard}") as progress:
+        return features.answer_codes_of_shard(
+            store_of(home), manifest, shard, codec, codec_settings, local_folder(home), progress
+        )
+
+
 def _questions(inputs: dict[str, Any]) -> str:
     """The questions that go in before the answers: they stand in the turns, not in the shard."""
     from omni_core.shard_reads import first_questions
@@ -59,7 +73,7 @@ def _questions(inputs: dict[str, Any]) -> str:
     return str(sorted(first_questions(store_of(inputs["home"]), inputs["manifest"], inputs["shard"]).items()))
 
 
-@stage("omni_core.features", "omni_core.languages.*", also=_questions)
+@stage("omni_core.features", "omni_core.languages.*", also=_questions, beside_others=True)
 def language_model_states(
     shard: str, manifest: Manifest, language_model: LanguageModelSettings, language: str, home: str
 ) -> FeatureShard:

@@ -24,7 +24,7 @@ def shards_of_the_voice(manifest: Manifest, home: str) -> list[str]:
     return voice_shards(store_of(home), manifest)
 
 
-@stage("omni_core.fit")
+@stage("omni_core.fit", beside_others=True)
 def fit_codec(manifest: Manifest, shards: list[str], codec: CodecSettings, home: str) -> FittedCodec:
     """A codec for this voice, or the one with public weights; see omni_core.fit."""
     from omni_core import fit
@@ -33,7 +33,7 @@ def fit_codec(manifest: Manifest, shards: list[str], codec: CodecSettings, home:
         return fit.fit_codec(store_of(home), manifest, shards, codec, local_folder(home), progress)
 
 
-@stage("omni_core.fit", "omni_core.languages.*")
+@stage("omni_core.fit", "omni_core.languages.*", beside_others=True)
 def fit_aligner(manifest: Manifest, shards: list[str], language: str, home: str) -> Aligner:
     """A phoneme recogniser for forced alignment; see omni_core.fit."""
     from omni_core import fit

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -19,11 +20,35 @@ _console = Console(stderr=True)
 _lock = threading.Lock()
 _bars: Progress | None = None
 _users = 0
+_relay: Callable[[str, int, int, str], None] | None = None
+
+
+def relay_to(send: Callable[[str, int, int, str], None]) -> None:
+    """In a process without a terminal of its own: every report goes to `send` (stage, done, total, what)."""
+    global _relay
+    _relay = send
+
+
+@contextmanager
+def relayed() -> Iterator[Callable[[str, int, int, str], None]]:
+    """Within the block, calls of the yielded function show what the stages of another process report."""
+    with ExitStack() as stack:
+        reports: dict[str, Report] = {}
+
+        def show(stage: str, done: int, total: int, what: str) -> None:
+            if stage not in reports:
+                reports[stage] = stack.enter_context(shown(stage))
+            reports[stage](done, total, what)
+
+        yield show
 
 
 @contextmanager
 def shown(stage: str) -> Iterator[Report]:
     """Within the block, calls of the yielded function show how far `stage` is."""
+    if _relay is not None:
+        yield partial(_relay, stage)
+        return
     if not _console.is_terminal:
         yield Lines(stage)
         return

@@ -13,8 +13,7 @@ from tasks.stage import stage
 
 @stage("omni_core.quantize", "omni_core.languages.*")
 def quantize(
-    listen: Checkpoint,
-    speak: Checkpoint,
+    trained: dict[str, Checkpoint],
     codec: FittedCodec,
     manifest: Manifest,
     components: ComponentsSettings,
@@ -26,5 +25,5 @@ def quantize(
 
     with shown("quantize") as progress:
         return core.quantize(
-            store_of(home), listen, speak, codec, manifest, components, settings, local_folder(home), progress
+            store_of(home), trained, codec, manifest, components, settings, local_folder(home), progress
         )

@@ -6,6 +6,7 @@ def quantize(model: ..., settings: QuantizeSettings, home: str) -> QuantizedMode
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from data_contracts.errors import OmniError
 from data_contracts.features import FeatureShard
 from tasks import tracking
 from tasks.caching import ByContent, raise_trouble_with_key
+from tasks.side_by_side import run_stage
 
 RETRIES = 1
 RETRY_DELAY_S = 3
@@ -37,6 +39,8 @@ class StageRun:
     was_cached: bool
 
 
+_tracker = threading.Lock()
+"""Two stages that end at the same time would both open the MLflow run."""
 _journal: dict[UUID | None, list[StageRun]] = defaultdict(list)
 
 
@@ -55,9 +59,17 @@ def seconds_of_stages() -> dict[str, float]:
 
 
 def stage(
-    *modules: str, cached: bool = True, also: Callable[[dict[str, Any]], str] | None = None
+    *modules: str,
+    cached: bool = True,
+    also: Callable[[dict[str, Any]], str] | None = None,
+    beside_others: bool = False,
+    alone: bool = False,
 ) -> Callable[[Callable[..., Any]], Task[..., Any]]:
-    """Make a task of a function; the core `modules` belong to its cache key, and what `also` says of its inputs."""
+    """Make a task of a function; the core `modules` belong to its cache key, and what `also` says of its inputs.
+
+    `beside_others`: it may run in a process of its own while another stage runs; `alone`: it trains while nothing else
+    runs, with all threads of the settings; see tasks/side_by_side.py.
+    """
 
     def make(function: Callable[..., Any]) -> Task[..., Any]:
         caching = {
@@ -72,7 +84,7 @@ def stage(
             retry_condition_fn=may_pass,
             on_completion=[_note],
             **(caching if cached else {"persist_result": False}),
-        )(_tracked(function))
+        )(_tracked(function, beside_others, alone))
 
     return make
 
@@ -90,7 +102,7 @@ def close_tracking(_flow: Any, run: Any, state: State) -> None:
     tracking.close_run(str(run.id), "FINISHED" if state.is_completed() else "FAILED")
 
 
-def _tracked(function: Callable[..., Any]) -> Callable[..., Any]:
+def _tracked(function: Callable[..., Any], beside_others: bool, alone: bool) -> Callable[..., Any]:
     """The function, and its artifact in MLflow when it has really run (not one a shard: those are many)."""
 
     @wraps(function)
@@ -98,10 +110,11 @@ def _tracked(function: Callable[..., Any]) -> Callable[..., Any]:
         task_run = TaskRunContext.get()
         if task_run:
             raise_trouble_with_key(task_run.task_run.id)
-        made = function(*args, **kwargs)
         around = flow_run(signature(function).bind(*args, **kwargs).arguments["home"])
+        made = run_stage(around, function, args, kwargs, alone) if beside_others or alone else function(*args, **kwargs)
         if around and task_run and isinstance(made, Artifact) and not isinstance(made, FeatureShard):
-            tracking.log_stage(around, task_run.task.name, made)
+            with _tracker:
+                tracking.log_stage(around, task_run.task.name, made)
         return made
 
     return run

@@ -11,25 +11,26 @@ from tasks.progress import shown
 from tasks.stage import stage
 
 
-@stage("omni_core.listen", "omni_core.train")
+@stage("omni_core.listen", "omni_core.train", beside_others=True)
 def train_listen(
     manifest: Manifest,
     questions: list[FeatureShard],
     encoder: EncoderSettings,
     language_model: LanguageModelSettings,
     settings: ListenSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
-    """The adapter learns to hand questions to the frozen language model."""
+    """The adapter learns to hand questions to the frozen language model; `start` is the plan's (see Plan.starts)."""
     from omni_core import train
 
     with shown("train listen") as progress:
         return train.train_listen(
-            store_of(home), manifest, questions, encoder, language_model, settings, local_folder(home), progress
+            store_of(home), manifest, questions, encoder, language_model, settings, start, local_folder(home), progress
         )
 
 
-@stage("omni_core.speak", "omni_core.train", "omni_core.languages.*", "omni_core.codecs.*")
+@stage("omni_core.speak", "omni_core.train", "omni_core.languages.*", "omni_core.codecs.*", beside_others=True)
 def train_speak(
     targets: list[FeatureShard],
     states: list[FeatureShard],
@@ -38,6 +39,7 @@ def train_speak(
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
     """The speech head learns to speak answers from phonemes and the language model's states."""
@@ -53,6 +55,7 @@ def train_speak(
             speech_head,
             language,
             settings,
+            start,
             local_folder(home),
             progress,
         )

@@ -16,14 +16,37 @@ what it trained is decoded with pads_forced. Without, a turn learned by heart is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from data_contracts.errors import ComponentError
 from omni_core.mini_omni.prompts import Prompt
-from omni_core.speech_heads.parallel import Caches, ParallelHead, StreamLogits
+from omni_core.speech_heads.parallel import Caches, StreamLogits
 from omni_core.token_layout import ParallelLayout
+
+
+class Head(Protocol):
+    """What is stepped: omni_core.speech_heads.parallel.ParallelHead, or its served form (served.py)."""
+
+    layout: ParallelLayout
+
+    @property
+    def context_steps(self) -> int: ...
+
+    def start(self, rows: int) -> Caches: ...
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        features: Tensor | None = None,
+        frame_counts: Tensor | None = None,
+        caches: Caches | None = None,
+        with_audio: bool = True,
+        last_only: bool = False,
+    ) -> StreamLogits: ...
+
 
 Pick = Callable[[Tensor], Tensor]
 """Logits (..., ids) -> an id each (...)."""
@@ -36,7 +59,7 @@ def greedy(logits: Tensor) -> Tensor:
 
 @torch.no_grad()
 def answer_steps(
-    head: ParallelHead,
+    head: Head,
     prompt: Prompt,
     features: Tensor | None = None,
     max_steps: int | None = None,
@@ -58,7 +81,7 @@ def answer_steps(
         features, counts = _features_of_rows(features, rows, prompt_steps)
     else:
         features, counts = None, None
-    caches, text_ended = Caches(), False
+    caches, text_ended = head.start(rows), False
     silent_from = torch.full((layout.num_streams,), head.context_steps)
     room = head.context_steps - prompt_steps
     speaks, position = prompt.mode.speaks, 0
@@ -104,7 +127,7 @@ def _next_tokens(audio: Tensor, text: int, rows: int, layout: ParallelLayout) ->
 
 
 def answer(
-    head: ParallelHead,
+    head: Head,
     prompt: Prompt,
     features: Tensor | None = None,
     max_steps: int | None = None,

@@ -27,6 +27,7 @@ from data_contracts.errors import SourceError
 from omni_core import training_loop
 from omni_core.mini_omni import prompts
 from omni_core.mini_omni.prompts import Mode
+from omni_core.precision import fast_dtype
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads.parallel import ParallelHead
 from omni_core.token_layout import ParallelLayout
@@ -52,6 +53,15 @@ class Turn:
         return (not mode.hears or self.question_features is not None) and (
             not mode.speaks or self.answer_codes is not None
         )
+
+    def steps(self, layout: ParallelLayout) -> int:
+        """Of its longest example, in any mode that it allows."""
+        heard = -1 if self.question_features is None else len(self.question_features)
+        spoken = 0 if self.answer_codes is None else self.answer_codes.shape[1] + layout.max_delay
+        asked, said = len(self.question_tokens), max(spoken, len(self.answer_tokens))
+        read = max(asked, len(self.answer_tokens)) if spoken else asked  # aloud, the answer is the question
+        hearing = heard + max(said, asked) if heard >= 0 else 0
+        return 3 + max(hearing, read + said)
 
 
 @dataclass(frozen=True)
@@ -189,7 +199,9 @@ def able(turns: Sequence[Turn], modes: Sequence[Mode]) -> dict[Mode, list[Turn]]
     return found
 
 
-def draw(turns_of: dict[Mode, list[Turn]], stage: Stage, size: int, layout: ParallelLayout, seed: int, step: int) -> Batch:  # fmt: skip
+def draw(
+    turns_of: dict[Mode, list[Turn]], stage: Stage, size: int, layout: ParallelLayout, seed: int, step: int
+) -> list[Example]:
     """The batch of one step: a mode each, equally often, then a turn that allows it."""
     generator, modes = training_loop.step_generator(seed, step), list(turns_of)
     rows = []
@@ -199,7 +211,42 @@ def draw(turns_of: dict[Mode, list[Turn]], stage: Stage, size: int, layout: Para
         if stage.reads_aloud and mode is Mode.TEXT_TO_AUDIO:
             turn = replace(turn, question_tokens=turn.answer_tokens)
         rows.append(example(turn, mode, layout))
-    return collate(rows)
+    return rows
+
+
+def summed_losses(head: ParallelHead, examples: Sequence[Example], micro_batch: int) -> dict[str, Tensor]:
+    """`losses` of a batch, `micro_batch` examples at a time: a micro-batch counts by its share of the examples.
+
+    Gradients of all but the last are in the parameters already; `loss` carries those of the last.
+    """
+    total: dict[str, Tensor] = {}
+    for at in range(0, len(examples), micro_batch):
+        part = examples[at : at + micro_batch]
+        with _multiplied_fast(head):
+            found = {name: loss * len(part) / len(examples) for name, loss in losses(head, collate(part)).items()}
+        if at + micro_batch < len(examples):
+            found["loss"].backward()
+            found = {name: loss.detach() for name, loss in found.items()}
+        total = {name: loss + total.get(name, 0) for name, loss in found.items()}
+    return total
+
+
+def _multiplied_fast(head: ParallelHead) -> torch.autocast:
+    """Weights stay in float32; matrices are multiplied in bfloat16 where the machine can."""
+    device = next(head.parameters()).device.type
+    return torch.autocast(device, torch.bfloat16, enabled=fast_dtype() == torch.bfloat16)
+
+
+@torch.no_grad()
+def validate(head: ParallelHead, turns: Sequence[Turn], stage: Stage, micro_batch: int) -> dict[str, float]:
+    """Mean losses over batches of one mode, on turns that allow it; empty when none does."""
+    found: list[dict[str, Tensor]] = []
+    for mode in prepare(head, stage):
+        examples = [example(turn, mode, head.layout) for turn in turns if turn.allows(mode)]
+        parts = [examples[at : at + micro_batch] for at in range(0, len(examples), micro_batch)]
+        found += [losses(head, collate(part)) for part in parts]
+    head.requires_grad_(False)
+    return {f"validation_{name}": sum(float(f[name]) for f in found) / len(found) for name in (found or [{}])[0]}
 
 
 def train_stage(
@@ -214,13 +261,19 @@ def train_stage(
     checkpoint_every: int,
     curve: training_loop.Curve,
     progress: Progress = silent,
+    micro_batch: int | None = None,
 ) -> None:
     """Train one stage in place; killed, it goes on from its last checkpoint in `work`."""
     turns_of = able(turns, prepare(head, stage))
+
+    def loss_of(step: int) -> dict[str, Tensor]:
+        examples = draw(turns_of, stage, batch, head.layout, seed, step)
+        return summed_losses(head, examples, micro_batch or batch)
+
     training_loop.run(
         stage.name,
         head,
-        lambda step: losses(head, draw(turns_of, stage, batch, head.layout, seed, step)),
+        loss_of,
         training_loop.Schedule(steps, stage.learning_rate, seed, checkpoint_every),
         work,
         curve,

@@ -23,10 +23,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data_contracts.errors import WeightsError
+from omni_core.speech_heads import Assembly, Speaker
+from omni_core.speech_heads._parallel_blocks import GatedMLP, decoder, mean_of_streams
 from omni_core.token_layout import ParallelLayout
 
-FINAL_NORMS = ("norm", "ln_f", "final_layernorm")
-"""What decoders of transformers call their last norm: most, GPT-2, Phi."""
+LANGUAGE_MODEL = "trained"
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,6 @@ class ParallelConfig:
         return cls(**{**values, "layout": ParallelLayout(**layout)})
 
 
-class GatedMLP(nn.Module):
-    """(..., width_in) -> (..., width_out): down(silu(gate x) * up x), no biases."""
-
-    def __init__(self, width_in: int, inner: int, width_out: int):
-        super().__init__()
-        self.gate = nn.Linear(width_in, inner, bias=False)
-        self.up = nn.Linear(width_in, inner, bias=False)
-        self.down = nn.Linear(inner, width_out, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.silu(self.gate(x)) * self.up(x))
-
-
 def _new_cache() -> Any:
     from transformers import DynamicCache
 
@@ -89,24 +77,6 @@ class StreamLogits:
     audio: Tensor | None
 
 
-def _decoder(config: dict[str, Any], num_layers: int | None = None) -> tuple[Any, nn.Module]:
-    """A decoder of transformers without its final norm, and that norm; with num_layers it also has no embedding."""
-    from transformers import AutoConfig, AutoModel
-
-    shape = AutoConfig.for_model(**config)
-    if num_layers:
-        shape.num_hidden_layers, shape.vocab_size, shape.pad_token_id = num_layers, 1, None
-        if getattr(shape, "layer_types", None):
-            shape.layer_types = shape.layer_types[:num_layers]
-    decoder = AutoModel.from_config(shape)
-    if num_layers:
-        decoder.set_input_embeddings(None)
-    name = next(name for name in FINAL_NORMS if hasattr(decoder, name))
-    norm = getattr(decoder, name)
-    setattr(decoder, name, nn.Identity())
-    return decoder, norm
-
-
 class ParallelHead(nn.Module):
     """See the module's picture."""
 
@@ -116,7 +86,7 @@ class ParallelHead(nn.Module):
     def __init__(self, config: ParallelConfig):
         super().__init__()
         self.config, self.layout = config, config.layout
-        self.trunk, self.norm = _decoder(config.trunk)
+        self.trunk, self.norm = decoder(config.trunk)
         embedding = self.trunk.get_input_embeddings()
         width = embedding.weight.shape[1]
         self.lm_head = nn.Linear(width, len(embedding.weight), bias=False)
@@ -126,7 +96,7 @@ class ParallelHead(nn.Module):
             self.speech_adapter = GatedMLP(config.encoder_width, config.adapter_width, width)
         self.post_adapter = None
         if config.post_adapter_layers:
-            self.post_adapter, self.post_norm = _decoder(config.trunk, config.post_adapter_layers)
+            self.post_adapter, self.post_norm = decoder(config.trunk, config.post_adapter_layers)
             self.post_head = nn.Linear(width, self.layout.audio_size, bias=False)
         if config.vision_width:
             self.vision_adapter = GatedMLP(config.vision_width, config.adapter_width, width)
@@ -143,26 +113,13 @@ class ParallelHead(nn.Module):
         return self.trunk.config.max_position_embeddings
 
     def embed(self, tokens: Tensor, features: Tensor | None = None, frame_counts: Tensor | None = None) -> Tensor:
-        """tokens (batch, num_streams + 1, steps), text last -> (batch, steps, width): the mean over streams.
+        """See mean_of_streams."""
+        table, adapter = self.trunk.get_input_embeddings(), self.speech_adapter
+        return mean_of_streams(table, adapter, tokens, features, frame_counts)
 
-        features (batch, frames, encoder_width) take the audio streams' places at steps 1 .. frame_counts (batch,), all
-        frames where no counts are given; the text stream keeps its token there.
-        """
-        table = self.trunk.get_input_embeddings()
-        embedded = table(tokens.to(table.weight.device))
-        audio, text = embedded[:, :-1].sum(1), embedded[:, -1]
-        if features is not None:
-            audio = self._with_features(audio, features, frame_counts)
-        return (audio + text) / tokens.shape[1]
-
-    def _with_features(self, audio: Tensor, features: Tensor, frame_counts: Tensor | None) -> Tensor:
-        heard = self.speech_adapter(features.to(audio)) * self.layout.num_streams
-        steps, frames = audio.shape[1], heard.shape[1]
-        counts = torch.tensor([frames]) if frame_counts is None else frame_counts
-        heard = F.pad(heard, (0, 0, 1, max(0, steps - frames - 1)))[:, :steps]
-        place = torch.arange(steps, device=audio.device)
-        is_heard = (place >= 1) & (place <= counts.to(audio.device)[:, None])
-        return torch.where(is_heard[..., None], heard, audio)
+    def start(self, rows: int) -> Caches:
+        """An empty conversation of so many rows."""
+        return Caches()
 
     def read(
         self,
@@ -171,7 +128,7 @@ class ParallelHead(nn.Module):
         frame_counts: Tensor | None = None,
         caches: Caches | None = None,
     ) -> Tensor:
-        """As `embed` -> hidden states (batch, steps, width), before any norm."""
+        """As mean_of_streams -> hidden states (batch, steps, width), before any norm."""
         inputs = {"inputs_embeds": self.embed(tokens, features, frame_counts), "use_cache": caches is not None}
         return self.trunk(**inputs, past_key_values=caches and caches.trunk).last_hidden_state
 
@@ -206,7 +163,7 @@ class ParallelHead(nn.Module):
         with_audio: bool = True,
         last_only: bool = False,
     ) -> StreamLogits:
-        """As `embed`; logits of every step, or of the last one (30 s of speech in two rows would fill 2.2 GB)."""
+        """As mean_of_streams; logits of every step, or of the last one (30 s of speech in two rows would fill 2.2 GB)."""
         hidden = self.read(tokens, features, frame_counts, caches)
         kept = slice(-1, None) if last_only else slice(None)
         text = self.text_logits(hidden[:, kept])
@@ -266,3 +223,17 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> ParallelHead:
             f"the weights in '{folder}' do not fit its config.json ({', '.join([*missing, *unexpected][:3])}, ...); import the model again"
         )
     return head.to(dtype).eval().requires_grad_(False)
+
+
+def assemble(assembly: Assembly) -> dict[str, Any]:
+    """See omni_core.speech_heads.SpeechHead."""
+    from omni_core.mini_omni import served
+
+    return served.assemble(assembly)
+
+
+def serve(folder: Path, card: dict[str, Any], threads: int) -> Speaker:
+    """See omni_core.speech_heads.SpeechHead."""
+    from omni_core.mini_omni.served import ParallelSpeaker
+
+    return ParallelSpeaker(folder, card, threads)

@@ -14,14 +14,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from omni_core.code_prior import CodePrior, latent_loss
+from omni_core.speech_heads import Assembly, Speaker
+from omni_core.speech_heads._phoneme_blocks import ConvBlock, VariancePredictor
 from omni_core.token_layout import TokenLayout
 
+LANGUAGE_MODEL = "frozen"
 STATE_BOTTLENECK = 8
 STATE_DROPOUT = 0.5
 """States tell mood and emphasis, phonemes tell the words. States in full width name the sentence, and the head recites
@@ -59,33 +64,6 @@ class Conditioning:
     durations: Tensor | None = None
     log_f0: Tensor | None = None
     energy: Tensor | None = None
-
-
-class ConvBlock(nn.Module):
-    """Residual convolution over phonemes, (batch, phonemes, width) in and out, blind to padding."""
-
-    def __init__(self, width: int, kernel: int = 5):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.conv = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2)
-        self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(0.1)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        hidden = self.conv((self.norm(x) * mask[..., None]).transpose(1, 2)).transpose(1, 2)
-        return x + self.dropout(self.out(F.glu(hidden, dim=-1)))
-
-
-class VariancePredictor(nn.Module):
-    """(batch, phonemes, width) -> (batch, phonemes, outputs)."""
-
-    def __init__(self, width: int, outputs: int):
-        super().__init__()
-        self.block = ConvBlock(width, 3)
-        self.out = nn.Linear(width, outputs)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return self.out(self.block(x, mask))
 
 
 class Talker(nn.Module):
@@ -298,3 +276,17 @@ class Talker(nn.Module):
     def config_dict(self) -> dict:
         """For config.json."""
         return asdict(self.config)
+
+
+def assemble(assembly: Assembly) -> dict[str, Any]:
+    """See omni_core.speech_heads.SpeechHead."""
+    from omni_core.speech_heads import _talker_served
+
+    return _talker_served.assemble(assembly)
+
+
+def serve(folder: Path, card: dict[str, Any], threads: int) -> Speaker:
+    """See omni_core.speech_heads.SpeechHead."""
+    from omni_core.speech_heads._talker_served import TalkerSpeaker
+
+    return TalkerSpeaker(folder, card, threads)

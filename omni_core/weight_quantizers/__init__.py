@@ -3,7 +3,8 @@
     quantize(lm, folder)       writes the served form of the model into a folder
     load(folder, threads)      -> ServedLanguageModel
 
-What a served language model is: one sequence at a time, embeddings in, logits and last hidden states out.
+What a served language model is: one conversation at a time, embeddings in, logits and last hidden states out. It may
+have rows: sequences of equal length that are read side by side (Mini-Omni's batch-parallel decoding has two).
 """
 
 from __future__ import annotations
@@ -17,11 +18,16 @@ import numpy as np
 class ServedLanguageModel(Protocol):
     """The role."""
 
-    def start(self, keys_values: np.ndarray) -> None:
-        """Forget the conversation; begin behind a prefix (layers, 2, kv_heads, positions, head_width) float32."""
+    def start(self, keys_values: np.ndarray, rows: int = 1) -> None:
+        """Forget the conversation; begin behind a prefix (layers, 2, kv_heads, positions, head_width) float32;
+        positions may be 0."""
 
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Read (positions, width) -> logits of the last position (vocabulary,), hidden states (positions, width)."""
+        ...
+
+    def step_rows(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As step, of all rows: (rows, positions, width) -> (rows, vocabulary), (rows, positions, width)."""
         ...
 
 

@@ -89,23 +89,29 @@ class OnnxLanguageModel:
         self.present_names = [f"present.{place}" for place in places]
         self.position_input = any(i.name == "position_ids" for i in self.session.get_inputs())
 
-    def start(self, keys_values: np.ndarray) -> None:
+    def start(self, keys_values: np.ndarray, rows: int = 1) -> None:
         self.position = keys_values.shape[3]
-        flat = keys_values.reshape(-1, 1, *keys_values.shape[2:]).astype(np.float32)
+        layers, _, heads, positions, width = keys_values.shape
+        flat = keys_values.reshape(2 * layers, 1, heads, positions, width).astype(np.float32).repeat(rows, 1)
         self.past = {name: np.ascontiguousarray(value) for name, value in zip(self.past_names, flat, strict=True)}
 
     def step(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        end = self.position + len(embeddings)
+        logits, hidden = self.step_rows(embeddings[None])
+        return logits[0], hidden[0]
+
+    def step_rows(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows, positions, _ = embeddings.shape
+        end = self.position + positions
         feed = {
-            "inputs_embeds": embeddings[None].astype(np.float32),
-            "attention_mask": np.ones((1, end), np.int64),
+            "inputs_embeds": embeddings.astype(np.float32),
+            "attention_mask": np.ones((rows, end), np.int64),
             **self.past,
         }
         if self.position_input:
-            feed["position_ids"] = np.arange(self.position, end, dtype=np.int64)[None]
+            feed["position_ids"] = np.arange(self.position, end, dtype=np.int64)[None].repeat(rows, 0)
         logits, hidden, *present = self.session.run(["logits", "hidden_states", *self.present_names], feed)
         self.past, self.position = dict(zip(self.past_names, present, strict=True)), end
-        return logits[0, -1], hidden[0]
+        return logits[:, -1], hidden
 
 
 def quantize(lm: CausalLanguageModel, folder: Path) -> None:

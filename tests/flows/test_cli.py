@@ -39,7 +39,10 @@ def test_help_answers_at_once():
     [
         (("run", "nothing"), "omni: there is no preset 'nothing'"),
         (("run", "quickstart", "--set", "components.codec.name=mp3"), "unknown member of codecs: 'mp3'"),
-        (("run", "quickstart", "--set", "components.speech_head.name=parallel"), "choose talker"),
+        (
+            ("run", "quickstart", "--set", "components.speech_head.name=choir"),
+            "unknown member of speech_heads: 'choir'",
+        ),
         (("run", "quickstart", "--set", "ingest.sources=[nowhere]"), "omni: source 'nowhere' is not a folder"),
         (("run", "quickstart", "--set", "ingest.sources=[.]"), "bundled weights 'smollm2_135m_instruct' are not in"),
         (("answer", "nowhere.wav"), "omni: 'nowhere.wav' does not exist"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections import namedtuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.benchmark import ANSWER_TIMES, BenchmarkSettings, LatencyReport
+from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import TURN, UTTERANCE, Manifest
 from omni_core.audio import decode, encode_flac
+from omni_core.consistency import gate
 from omni_core.store import ArtifactStore
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -187,6 +191,27 @@ def make_latency(store):
             return store.commit(
                 LatencyReport, folder, settings=BenchmarkSettings().model_dump(mode="json"), facts=facts, **card
             )
+
+    return make
+
+
+@pytest.fixture
+def make_consistency(store):
+    """make_consistency(own_speech_wer=0.1) -> ConsistencyReport of three answers, measured against the usual bounds."""
+
+    def make(own_speech_wer: float = 0.1) -> ConsistencyReport:
+        facts = {
+            "own_speech_wer": own_speech_wer,
+            "words": 20,
+            "answers": 3,
+            "ended_answers": 1.0,
+            "speech_on_silence_s": 0.0,
+        }
+        rows, reasons = gate(facts, ConsistencySettings())
+        facts |= {"passed": not reasons, "reasons": reasons, "checks": [asdict(row) for row in rows]}
+        with store.scratch(ConsistencyReport.kind) as folder:
+            (folder / "consistency.json").write_text(json.dumps(facts))
+            return store.commit(ConsistencyReport, folder, facts=facts)
 
     return make
 

@@ -334,3 +334,20 @@ def test_two_thousand_replicates_of_150_turns_take_under_two_seconds(judge_pair)
     started = time.perf_counter()
     judge_pair(columns(150), columns(150, seed=1), settings=CompareSettings())
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("with_champion", [False, True])
+def test_a_model_whose_text_and_speech_differ_is_rejected_whatever_its_scores(
+    store, make_report, make_latency, make_consistency, with_champion
+):
+    better, worse = (
+        make_report(**columns(wer=0.02, seed=1)),
+        make_report(**columns(wer=0.3, seed=1)) if with_champion else None,
+    )
+    verdicts = [compare(store, better, worse, make_latency(), FAST, make_consistency(wer)).facts for wer in (0.1, 0.7)]
+    assert [verdict["decision"] for verdict in verdicts] == ["PROMOTE", "REJECT"]
+    assert any("consistency gate passed: the parts fit" in reason for reason in verdicts[0]["reasons"])
+    assert any(
+        "consistency gate failed: in 3 validation answers the judge hears 70% of the words otherwise" in reason
+        for reason in verdicts[1]["reasons"]
+    )

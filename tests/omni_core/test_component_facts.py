@@ -33,6 +33,32 @@ def test_a_language_model_is_what_its_files_say(name, tmp_path):
     assert facts.window == (classes.WINDOW if name == "gemma3" else 0)
 
 
+@pytest.mark.parametrize("name", ["qwen2", "qwen2_5", "gemma3", "gpt2"])
+def test_the_language_model_inside_a_head_is_what_its_files_say(name, tmp_path):
+    from omni_core.mini_omni.starting_point import layout_on, on_language_model
+    from omni_core.speech_heads import parallel
+
+    lm = components.load(
+        "language_models", "huggingface", LanguageModelSettings(weights=str(classes.write(name, tmp_path))), tmp_path
+    )
+    head = on_language_model(lm.model, layout_on(lm.model, 3, 10), 8, torch.Generator(), 0, 16)
+    parallel.write(tmp_path, head.config, parallel.saved_tensors(head), {})
+    settings = LanguageModelSettings(name="mini_omni", weights=str(tmp_path))
+    facts, inside = (
+        language_model_facts(settings, tmp_path),
+        components.load("language_models", "mini_omni", settings, tmp_path),
+    )
+    assert facts.class_name == type(inside.model).__name__ == type(lm.model).__name__
+    config = inside.model.config
+    assert (facts.width, facts.num_layers, facts.vocabulary, facts.context) == (
+        lm.width, config.num_hidden_layers, config.vocab_size, config.max_position_embeddings)  # fmt: skip
+    assert facts.parameters == sum(p.numel() for p in inside.model.parameters())
+    ids = torch.tensor([lm.tokens("Five plus four is nine.")])
+    known = lm.model.config.vocab_size
+    with torch.no_grad():
+        torch.testing.assert_close(inside.model(ids).logits[..., :known], lm.model(ids).logits)
+
+
 def whisper(folder):
     from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
@@ -78,17 +104,21 @@ def test_an_encoder_is_what_its_files_say(name, tmp_path):
         assert facts.num_mels == loaded.model.config.num_mel_bins
 
 
-def test_mel_rvq_is_what_its_settings_say(tmp_path):
+@pytest.mark.parametrize("refine_steps", [0, 1])
+def test_mel_rvq_is_what_its_settings_say(tmp_path, refine_steps):
     from omni_core.codecs import mel_rvq
 
-    settings = CodecSettings(num_codebooks=3, codebook_size=32, patch_frames=4, vocoder="griffin_lim")
+    settings = CodecSettings(
+        num_codebooks=3, codebook_size=32, patch_frames=4, vocoder="griffin_lim", refine_steps=refine_steps
+    )
     facts = codec_facts(settings, tmp_path)
     codec = mel_rvq.fit([torch.randn(30_000) * 0.1], settings, tmp_path)
     assert (facts.sample_rate_hz, facts.num_codebooks, facts.codebook_size) == (
         codec.sample_rate_hz, codec.num_codebooks, codec.codebook_size)  # fmt: skip
     assert facts.frame_rate_hz == pytest.approx(codec.frame_rate_hz)
     assert facts.latent_width == project(codec.code_vectors()).shape[2]
-    assert facts.parameters == sum(t.numel() for t in (codec.mean, codec.basis, codec.codebooks))
+    refiner = codec.refiner.parameters() if codec.refiner else ()
+    assert facts.parameters == sum(t.numel() for t in (codec.mean, codec.basis, codec.codebooks, *refiner))
 
 
 @pytest.mark.parametrize("name", ["Mimi", "Encodec", "Dac"])

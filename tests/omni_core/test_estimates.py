@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from data_contracts.components import LanguageModelSettings
-from omni_core import alignment, code_prior, component_facts, estimates, speech_to_speech
+from omni_core import alignment, code_prior, component_facts, estimates
 from omni_core.adapter import Adapter, AdapterConfig
 from omni_core.component_facts import CodecFacts, language_model_facts
 from omni_core.languages import en
+from omni_core.mini_omni import served
 from omni_core.prefix import TunedPrefix
+from omni_core.speech_heads import _talker_served
 from omni_core.speech_heads.talker import Talker, TalkerConfig
+from omni_core.token_layout import MINI_OMNI
 from tests.omni_core.language_models import classes
 
 
@@ -44,10 +47,26 @@ def test_constants_of_other_modules_are_theirs():
     assert (shape.width, shape.num_layers, shape.stacked_rate_hz) == (
         estimates.ADAPTER_WIDTH, estimates.ADAPTER_LAYERS, estimates.ADAPTER_RATE_HZ)  # fmt: skip
     assert component_facts.MAX_LATENT_WIDTH == code_prior.MAX_LATENT_WIDTH
-    assert speech_to_speech.MAX_ANSWER_TOKENS == estimates.MAX_ANSWER_TOKENS
+    assert _talker_served.MAX_ANSWER_TOKENS == estimates.MAX_ANSWER_TOKENS
+    assert served.MAX_ANSWER_S == estimates.MAX_PARALLEL_ANSWER_S
+    assert MINI_OMNI.num_specials == estimates.NUM_SPECIALS
     talker = Talker(TalkerConfig(3, 1, 8, 1, 4, 12.0, alignment.ALIGNER_FRAME_RATE_HZ, 4, 8, 1, 1))
     assert talker.decoder.config.max_position_embeddings == estimates.MAX_TALKER_STEPS
     assert (en.load().num_bases, en.load().num_stresses) == (estimates.NUM_BASES, estimates.NUM_STRESSES)
+
+
+@pytest.mark.parametrize("name", ["qwen2", "qwen2_5", "gemma3"])
+@pytest.mark.parametrize("layers", [0, 2])
+def test_the_parallel_head_has_as_many_parameters_as_said(name, layers, tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from omni_core.mini_omni.starting_point import layout_on, on_language_model
+
+    facts = language_model_facts(LanguageModelSettings(weights=str(classes.write(name, tmp_path))), tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    head = on_language_model(model, layout_on(model, 3, 10), 8, torch.Generator(), layers, 16)
+    said = estimates.parallel_parameters(facts, CodecFacts(24_000, 12.3, 3, 10, 4, "", 0), layers)
+    assert size(head) == facts.parameters + 16 * (2 * 8 + facts.width) + sum(said.values())
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gpt2"])

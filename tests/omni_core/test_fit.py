@@ -56,7 +56,7 @@ def test_a_hub_id_that_is_not_there_stores_nothing(store, tmp_path):
 def test_a_codec_fitted_elsewhere_is_taken_by_its_folder(store, tmp_path):
     from omni_core.codecs import mel_rvq
 
-    small = CodecSettings(num_codebooks=2, codebook_size=16, vocoder="griffin_lim")
+    small = CodecSettings(num_codebooks=2, codebook_size=16, vocoder="griffin_lim", refine_steps=1)
     mel_rvq.fit([0.1 * torch.randn(22_050)], small, tmp_path).save(tmp_path)
     made = fit_codec(store, NO_DATA, [], small.model_copy(update={"weights": str(tmp_path)}), tmp_path)
     assert made.facts["codebook_size"] == 16 and "config.json" in made.files

@@ -15,7 +15,7 @@ from omni_core.plan_refusals import checked_facts
 from tests.flows import tiny
 from tests.omni_core.language_models import classes
 
-AFTER_A_MODEL = {"quantize", "benchmark", "evaluate", "compare", "report"}
+AFTER_A_MODEL = {"quantize", "check consistency", "benchmark", "evaluate", "compare", "report"}
 REACHED = {
     "encoder": {"encoder features", "train listen"},
     "language_model": {"language model states", "train listen", "train speak"},
@@ -61,7 +61,7 @@ def champion(settings) -> Champion:
 
 def test_nothing_changed_nothing_is_run(settings):
     plan = planned(settings, champion(settings))
-    assert plan.stages_to_run == () and plan.estimates == () and set(plan.stages_kept) == set(plans.STAGES)
+    assert plan.stages_to_run == () and plan.estimates == () and set(plan.stages_kept) == set(plans.stages_of("frozen"))
     assert {row.changed for row in plan.rows} == {"no"}
     assert {row.retrain for row in plan.rows} == {"no", "no, frozen"}
 
@@ -79,14 +79,16 @@ def test_less_speech_to_fit_also_fits_the_aligner_anew(settings):
 
 def test_other_data_runs_everything_and_so_does_a_first_run(settings):
     data = changed(settings, "ingest", seed=7)
-    assert set(stages_to_run(changes_against(champion(settings), data, {}))) == set(plans.STAGES)
-    assert set(stages_to_run(changes_against(None, settings, {}))) == set(plans.STAGES)
+    assert set(stages_to_run(changes_against(champion(settings), data, {}))) == set(plans.stages_of("frozen"))
+    assert set(stages_to_run(changes_against(None, settings, {}))) == set(plans.stages_of("frozen"))
 
 
 def test_a_source_with_more_records_than_then_is_other_data(settings):
     before = Champion("3", parts_of(settings), {"source": 4, "gone": 9})
     plan = planned(settings, before)
-    assert row(plan, "data").changed == "source: 4 -> 20 records" and set(plan.stages_to_run) == set(plans.STAGES)
+    assert row(plan, "data").changed == "source: 4 -> 20 records" and set(plan.stages_to_run) == set(
+        plans.stages_of("frozen")
+    )
     assert planned(settings, Champion("3", parts_of(settings), {"source": 20})).stages_to_run == ()
 
 
@@ -111,6 +113,49 @@ def test_the_table_of_a_codec_swap_names_change_reason_start_and_data(settings):
     assert [estimate.stage for estimate in plan.estimates] == ["train speak"] and plan.estimates[0].seconds > 0
 
 
+def with_parallel(settings, **values):
+    return swapped(settings, "speech_head", name="parallel", **values)
+
+
+def test_another_kind_of_head_trains_all_of_its_own_stages_and_keeps_the_data(settings):
+    plan = planned(with_parallel(settings), champion(settings))
+    assert set(plan.stages_to_run) == set(plans.OWN["trained"]) | AFTER_A_MODEL
+    assert {"ingest", "fit codec", "encoder features"} == set(plan.stages_kept)
+    assert (
+        row(plan, "speech head").changed == "name: talker -> parallel; new"
+        and row(plan, "adapter").warm_start == "random"
+    )
+    assert row(plan, "language model").retrain.startswith("yes") and len(plan.estimates) == 3
+
+
+def test_a_swap_under_the_parallel_head_trains_it_anew_from_its_first_stage(settings):
+    before = with_parallel(settings)
+    for part in ("encoder", "codec", "language_model"):
+        changes = changes_against(champion(before), swapped(before, part, **CHANGE[part]), {})
+        stages = stages_to_run(changes, "trained")
+        assert set(plans.TRAINED["trained"]) <= set(stages) and "train listen" not in stages
+    last = changed(before, "train.parallel.multimodal", steps=7)
+    assert (
+        set(stages_to_run(changes_against(champion(before), last, {}), "trained"))
+        == {"train multimodal"} | AFTER_A_MODEL
+    )
+
+
+def test_what_is_derived_for_the_parallel_head(settings):
+    plan = planned(with_parallel(settings), None)
+    derived = {(line.part, line.quantity): line.value for line in plan.derived}
+    assert derived["adapter", "frames"] == "a step a feature, 100 Hz, into 32"
+    assert derived["speech head", "streams"] == "2 of 80 ids, of which 64 specials, beside the text"
+    assert ("language model", "prefix") not in derived and "language model" in derived["whole", "parameters, trained"]
+    assert any("do not fit 1024 steps are left out" in note for note in plan.notes)
+
+
+def test_every_stage_of_the_parallel_head_reads_settings_in_the_end(settings):
+    known = set(parts_of(with_parallel(settings))) | {"codec.fit_minutes"}
+    stages = plans.stages_of("trained")
+    assert all(roots_of(stage, "trained") and roots_of(stage, "trained") <= known for stage in stages)
+
+
 def test_a_setting_that_the_champions_card_does_not_know_is_no_difference():
     assert differences({"a": 1, "gone": 2}, {"a": 1, "new": 3}) == []
     assert differences({"a": {"b": 1}}, {"a": {"b": [2, 3]}}) == ["a.b: 1 -> [2, 3]"]
@@ -118,7 +163,7 @@ def test_a_setting_that_the_champions_card_does_not_know_is_no_difference():
 
 def test_every_stage_reads_settings_in_the_end(settings):
     known = set(parts_of(settings)) | {"codec.fit_minutes"}
-    assert all(roots_of(stage) and roots_of(stage) <= known for stage in plans.STAGES)
+    assert all(roots_of(stage) and roots_of(stage) <= known for stage in plans.stages_of("frozen"))
 
 
 def test_what_is_derived_is_the_components_own(settings):
@@ -151,6 +196,15 @@ IMPOSSIBLE = {
         ("train.listen", {"prefix_examples": 99}),
         "reads 1024 positions; prefix .* lower train.listen.prefix_examples",
     ),
+    "post-adapter": (
+        ("components.speech_head", {"name": "parallel", "post_adapter_layers": 1}),
+        "a post-adapter reads those before it; set quantize.weight_quantizer to dynamic_int8",
+    ),
+    "no head": (
+        ("components.speech_head", {"name": "parallel", "weights": "."}),
+        r"no parallel head in '\.' \(speech_head.weights\)",
+    ),
+    "no room": (("components.speech_head", {"name": "parallel"}), "reads 128 steps: .* room for questions of"),
     "onnx": (
         ("quantize", {"weight_quantizer": "onnx_int8"}),
         "cannot convert GPT2LMHeadModel; set quantize.weight_quantizer to dynamic_int8",
@@ -166,6 +220,16 @@ IMPOSSIBLE = {
 def test_the_impossible_is_refused_with_its_reason(case, settings, tmp_path):
     if case == "onnx":
         settings = swapped(settings, "language_model", weights=str(classes.write("gpt2", tmp_path / "lm")))
+    if case == "post-adapter":
+        settings = changed(settings, "quantize", weight_quantizer="onnx_int8")
+    if case == "no room":
+        settings = changed(settings, "train.listen", prefix_examples=0)
+        folder = classes.write("qwen2", tmp_path / "lm")
+        config = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(
+            config.replace('"max_position_embeddings": 512', '"max_position_embeddings": 128')
+        )
+        settings = swapped(settings, "language_model", weights=str(folder))
     if case == "encoder":
         from tests.omni_core.test_component_facts import whisper
 

@@ -33,6 +33,11 @@ def test_probes_are_validation_questions_first_and_never_of_the_sealed_test_spli
     assert peaks == [0.2, 0.4, 0.1]  # the two of validation, then training's first
 
 
+def test_an_answer_without_a_sample_is_none():
+    with pytest.raises(PromotionError, match="version 1 answered its probe with '' and no sound"):
+        check_answer(encode_wav(np.zeros(0, np.float32), 16_000), "", "version 1")
+
+
 def test_sound_with_a_text_is_an_answer():
     check_answer(SPEECH, "It is on.", "version 1")
 

@@ -277,3 +277,10 @@ def test_a_tone_is_a_line_at_its_pitch_in_the_spectrogram():
 
 def test_the_running_mean_looks_back_only():
     assert running_mean(np.array([1.0, 3.0, 5.0, 7.0]), 2) == pytest.approx([1, 2, 4, 6])
+
+
+def test_what_is_not_consistent_stands_on_the_page(make_journey, store, tmp_path, make_consistency):
+    made = make_journey(with_champion=False) | {"check consistency": make_consistency(0.7)}
+    page = write_report(store, tmp_path, Run("x"), made, ReportSettings()).read_text()
+    words = " ".join(Page(page).words)
+    assert "text and speech agree" in words and "70% of 20 words differ" in words and "✗ failed" in words

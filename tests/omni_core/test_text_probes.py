@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
-from omni_core.text_probes import Question, answer_ids, questions, read, read_base, surprise
+from omni_core.text_probes import Question, answer_ids, questions, read_base, reading, surprise
 from omni_core.text_questions import EXAMPLES
 
 ITEM = Question("What do bees make?", "Bees make honey.", "honey")
@@ -45,6 +45,7 @@ def test_the_key_is_where_its_word_begins(lm):
 
 
 def test_stepwise_and_whole_readings_agree_with_the_models_own_loss(lm):
+    from omni_core.speech_heads._talker_served import teacher_forced
     from omni_core.weight_quantizers.none import TorchLanguageModel
 
     config = lm.model.config
@@ -55,7 +56,9 @@ def test_stepwise_and_whole_readings_agree_with_the_models_own_loss(lm):
     asked = lm.chat.prefix + lm.tokens(ITEM.question) + lm.chat.suffix
     answer, key = answer_ids(lm.tokenizer, ITEM, lm.chat.end)
     whole = read_base(lm.model, asked, answer, key)
-    step = read(TorchLanguageModel(lm.model), nothing, lm.embedding.numpy(), asked, answer, key)
+    step = reading(
+        teacher_forced(TorchLanguageModel(lm.model), nothing, lm.embedding.numpy(), asked, answer), answer, key
+    )
     labels = torch.tensor([[-100] * len(asked) + answer])
     with torch.inference_mode():
         loss = float(lm.model(torch.tensor([asked + answer]), labels=labels).loss)

@@ -10,9 +10,10 @@ import pytest
 
 from data_contracts import components, retrain
 from data_contracts.quantize import QuantizeSettings
-from data_contracts.train import ListenSettings, SpeakSettings
+from data_contracts.train import ListenSettings, RecipeSettings, SpeakSettings
 from flows import retrain as flow
-from omni_core.plan import STAGES
+from flows import training
+from omni_core.plan import OWN, STAGES, TRAINED
 from tasks import tracking
 from tasks.plan import plan_of
 from tasks.registry_look import RegistryError, _through_mlflow, champion_of
@@ -24,12 +25,17 @@ PART_OF = {
     "ComponentsSettings": {"encoder", "language model", "codec", "speech head"}, "QuantizeSettings": {"weight quantizer"},
     "IngestSettings": {"data"}, "Manifest": {"ingest"}, "FittedCodec": {"fit codec"}, "Aligner": {"fit aligner"},
     "QuantizedModel": {"quantize"}, "LatencyReport": {"benchmark"},
+    "ConsistencyReport": {"check consistency"},
 }  # fmt: skip
 """Type in a task's signature -> what the plan calls it."""
-NOT_OF_A_MODEL = {"FeaturesSettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
+NOT_OF_A_MODEL = {"FeaturesSettings", "ConsistencySettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
 BY_NAME = {"questions": "encoder features", "targets": "speech targets", "states": "language model states",
-           "listen": "train listen", "speak": "train speak", "language": "language", "evaluation": "evaluate",
-           "challenger": "evaluate", "home": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
+           "codes": "answer codes", "recipe_stage": "", "language": "language", "evaluation": "evaluate",
+           "challenger": "evaluate", "home": "", "start": "", "judge": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
+
+
+BEFORE = {"train adaption": "train alignment", "train multimodal": "train adaption"}
+TASKS = {**vars(training), **vars(flow)}
 
 
 def reads(task) -> set[str]:
@@ -37,7 +43,13 @@ def reads(task) -> set[str]:
     found = set()
     for name, parameter in inspect.signature(task.fn).parameters.items():
         kind = str(parameter.annotation).split("[")[0].split(" ")[0]
-        if name in BY_NAME:
+        if name == "trained":
+            found |= {stage for stages in TRAINED.values() for stage in stages}
+        elif name == "before":
+            found |= {BEFORE[task.name]} if task.name in BEFORE else set()
+        elif kind == "RecipeStageSettings":
+            found |= {f"{task.name.removeprefix('train ')} training"}
+        elif name in BY_NAME:
             found |= {BY_NAME[name]} - {""}
         elif kind not in NOT_OF_A_MODEL:
             found |= PART_OF[kind]
@@ -46,14 +58,19 @@ def reads(task) -> set[str]:
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "report"])
 def test_the_plan_knows_what_each_task_of_the_flow_reads(stage):
-    task = getattr(flow, stage.replace(" ", "_"))
+    task = TASKS[stage.replace(" ", "_")]
     said = set(STAGES[stage]) - {"codec.fit_minutes"}
     assert task.name == stage and said == reads(task)
 
 
 def test_the_plan_knows_every_stage_of_the_flow():
-    tasks = {value.name for value in vars(flow).values() if type(value).__name__ == "Task"}
+    tasks = {value.name for value in TASKS.values() if type(value).__name__ == "Task"}
     assert set(STAGES) == tasks - {"current champion", "evaluate champion", "promote", "prefix states"}
+
+
+def test_a_stage_of_one_head_is_no_other_heads():
+    assert not set(OWN["frozen"]) & set(OWN["trained"])
+    assert all(set(TRAINED[kind]) <= set(OWN[kind]) <= set(STAGES) for kind in OWN)
 
 
 def test_settings_of_the_plan_are_those_of_the_flow():
@@ -61,6 +78,7 @@ def test_settings_of_the_plan_are_those_of_the_flow():
         type(retrain.RetrainSettings().train.listen),
         type(retrain.RetrainSettings().train.speak),
     }
+    assert type(retrain.RetrainSettings().train.parallel) is RecipeSettings
     assert isinstance(retrain.RetrainSettings().quantize, QuantizeSettings)
     assert set(components.ComponentsSettings.model_fields) == {"language_model", "encoder", "codec", "speech_head"}
 

@@ -14,7 +14,7 @@ from omni_core.codecs import mel_rvq
 from omni_core.codecs._streaming import open_stream
 from tests.omni_core.codecs.tiny_codecs import WRITERS
 
-MEL_RVQ = CodecSettings(num_codebooks=3, codebook_size=32, patch_frames=4, vocoder="griffin_lim")
+MEL_RVQ = CodecSettings(num_codebooks=3, codebook_size=32, patch_frames=4, vocoder="griffin_lim", refine_steps=20)
 MEMBER = {"mel_rvq": "mel_rvq"} | {variant: name for variant, (name, _) in WRITERS.items()}
 """Variant -> member of omni_core/codecs/."""
 
@@ -117,7 +117,7 @@ def test_a_recording_shorter_than_the_look_ahead_is_decoded_as_a_whole(codec, fr
 def decoder_input(codec, codes):
     """What the decoder is really handed, (batch, steps, width), caught at its door."""
     if isinstance(codec, mel_rvq.MelRvq):
-        return ((codec.decode_mel(codes).transpose(1, 2).reshape(*codes.shape[::2], -1)) - codec.mean) @ codec.basis
+        return ((codec.patches_of(codes).transpose(1, 2).reshape(*codes.shape[::2], -1)) - codec.mean) @ codec.basis
     caught = []
     hook = codec.model.decoder.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
     codec.decode(codes)

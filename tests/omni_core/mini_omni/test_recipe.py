@@ -131,15 +131,45 @@ def test_a_stage_lowers_its_loss_and_leaves_the_rest_alone(stage, tmp_path):
 
 def test_reading_aloud_asks_with_the_words_of_the_answer():
     turn = a_turn()
-    batch = recipe.draw({Mode.TEXT_TO_AUDIO: [turn]}, STAGES[0], 1, LAYOUT, seed=0, step=0)
+    batch = recipe.collate(recipe.draw({Mode.TEXT_TO_AUDIO: [turn]}, STAGES[0], 1, LAYOUT, seed=0, step=0))
     assert batch.tokens[0, 3, 1 : 1 + len(turn.answer_tokens)].tolist() == turn.answer_tokens
 
 
 def test_modes_are_drawn_equally_often():
-    batch = recipe.draw(
-        {mode: [a_turn()] for mode in (Mode.RECOGNITION, Mode.TEXT_TO_TEXT)}, STAGES[1], 400, LAYOUT, 0, 0
-    )
+    turns = {mode: [a_turn()] for mode in (Mode.RECOGNITION, Mode.TEXT_TO_TEXT)}
+    batch = recipe.collate(recipe.draw(turns, STAGES[1], 400, LAYOUT, 0, 0))
     assert 150 < (batch.frame_counts > 0).sum() < 250
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2, 3])
+def test_small_batches_sum_to_the_gradient_of_their_shares(micro_batch, monkeypatch):
+    monkeypatch.setattr(recipe, "fast_dtype", lambda: torch.float32)
+    head = small_head()
+    examples = [recipe.example(a_turn(seed), Mode.AUDIO_TO_AUDIO, LAYOUT) for seed in range(3)]  # of equal answers
+    whole = recipe.losses(head, recipe.collate(examples))
+    whole["loss"].backward()
+    wanted = [p.grad.clone() for p in head.parameters() if p.grad is not None]
+    head.zero_grad()
+    found = recipe.summed_losses(head, examples, micro_batch)
+    found["loss"].backward()
+    torch.testing.assert_close({k: v.item() for k, v in found.items()}, {k: v.item() for k, v in whole.items()})
+    for a, b in zip((p.grad for p in head.parameters() if p.grad is not None), wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_longest_example_of_a_turn_is_known_before():
+    for turn in (
+        a_turn(),
+        a_turn(2, frames=9),
+        Turn(list(range(20)), [1], None, None),
+        Turn([1], list(range(20)), None, None),
+    ):
+        longest = max(
+            recipe.example(turn, mode, LAYOUT).tokens.shape[1]
+            for mode in Mode
+            if turn.allows(mode) and mode is not Mode.AUDIO_TO_AUDIO_PARALLEL
+        )
+        assert longest <= turn.steps(LAYOUT) <= longest + 1
 
 
 def test_turns_without_what_a_mode_needs_are_named():

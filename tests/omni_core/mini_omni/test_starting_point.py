@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from omni_core.mini_omni.starting_point import layout_on, on_language_model
+from omni_core.mini_omni.starting_point import layout_on, on_another_language_model, on_language_model, refitted
 from omni_core.speech_heads import parallel
 
 SMALL = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -39,3 +39,81 @@ def test_a_new_head_predicts_the_words_of_its_language_model(kind, post_adapter_
     tokens = torch.cat([layout.tokens(torch.full((1, 3, 7), layout.pad)), words[None]], 1)
     parallel.write(tmp_path, head.config, parallel.saved_tensors(head), {})
     assert torch.equal(parallel.load(tmp_path)(tokens).audio, head(tokens).audio)
+
+
+def a_model(kind="qwen2", seed=0, **changes):
+    torch.manual_seed(seed)
+    return AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**{"model_type": kind, **KINDS[kind], **changes})
+    ).eval()
+
+
+def a_head(post_adapter_layers=0, kind="qwen2", **changes):
+    model = a_model(kind, **changes)
+    layout = layout_on(model, num_streams=3, codebook_size=10)
+    head = on_language_model(model, layout, 8, torch.Generator().manual_seed(1), post_adapter_layers, 16)
+    return head.eval().requires_grad_(False)
+
+
+def noise():
+    return torch.Generator().manual_seed(5)
+
+
+def test_a_head_that_fits_is_left_as_it_is():
+    head = a_head()
+    assert refitted(head, 3, 10, 8, noise()) == (head, [])
+
+
+@pytest.mark.parametrize("post_adapter_layers", [0, 1])
+@pytest.mark.parametrize("kind", ["qwen2", "qwen2 tied"])
+@torch.no_grad()
+def test_another_codec_leaves_the_text_path_as_it_was(kind, post_adapter_layers):
+    """Written question and answer: no code is read, the specials of streams are; four streams mean another mean."""
+    head = a_head(post_adapter_layers, kind.split()[0], **({"tie_word_embeddings": True} if "tied" in kind else {}))
+    made, notes = refitted(head, 3, 20, 8, noise())
+    assert "its codes are new, its specials are kept" in notes[0] and made.layout.codebook_size == 20
+    words = torch.randint(50, (1, 5), generator=torch.Generator().manual_seed(2))
+    ends = []
+    for one in (head, made):
+        pads = one.layout.tokens(torch.full((1, 3, 5), one.layout.pad))
+        ends.append(one(torch.cat([pads, words[:, None]], 1), with_audio=False).text)
+    torch.testing.assert_close(*ends)
+    more, _ = refitted(head, 4, 10, 8, noise())
+    tokens = more.layout.tokens(torch.full((1, 4, 5), more.layout.pad))
+    assert more(torch.cat([tokens, words[:, None]], 1)).audio.shape == (1, 4, 5, 74)
+    assert torch.isfinite(more(torch.cat([tokens, words[:, None]], 1)).audio).all()
+
+
+def test_another_encoder_makes_the_adapter_anew_and_keeps_the_rest():
+    head = a_head(1)
+    made, notes = refitted(head, 3, 10, 12, noise())
+    assert notes == ["the encoder is 12 wide, the head heard 8: its speech adapter is new"]
+    before, after = head.state_dict(), made.state_dict()
+    changed = {
+        name for name in after if after[name].shape != before[name].shape or not torch.equal(after[name], before[name])
+    }
+    assert {name.split(".")[0] for name in changed} == {"speech_adapter"}
+
+
+@torch.no_grad()
+def test_through_a_map_that_is_exact_the_codes_keep_their_places():
+    """The other model's embeddings are the first's, turned: then so are the codes and what the adapter writes."""
+    head, other = a_head(), a_model(seed=9)
+    turn = torch.linalg.qr(torch.randn(32, 32, generator=noise()))[0]
+    words = {f"w{i}": i for i in range(50)}
+    others = {f"w{i}": 49 - i for i in range(50)}  # the same strings under other ids
+    known = head.trunk.get_input_embeddings().weight[:50]
+    other.get_input_embeddings().weight.copy_((known @ turn).flip(0))
+    made, notes = on_another_language_model(head, words, other, others, noise())
+    assert notes[-1] == "codes and adapter went through the map of 50 shared words"
+    audio = slice(head.layout.text_vocabulary_size, head.layout.total_size)
+    turned = head.trunk.get_input_embeddings().weight[audio] @ turn
+    torch.testing.assert_close(made.trunk.get_input_embeddings().weight[audio], turned, rtol=1e-3, atol=1e-3)
+    heard = torch.randn(2, 5, 8, generator=noise())
+    torch.testing.assert_close(made.speech_adapter(heard), head.speech_adapter(heard) @ turn, rtol=1e-3, atol=1e-3)
+
+
+def test_too_few_shared_words_are_said_and_speech_begins_anew():
+    made, notes = on_another_language_model(a_head(), {"a": 1}, a_model(seed=9), {"a": 2}, noise())
+    assert "1 shared words are too few for a map of 32 columns: speech is learned anew" in notes[-1]
+    assert made.layout.total_size == a_head().layout.total_size
