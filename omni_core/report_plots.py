@@ -88,7 +88,7 @@ def latency_plot(
     for share in (0.5, 0.95):
         value = float(np.quantile(ordered, share))
         axes.plot([value, value], [0, share], color=CHALLENGER, linewidth=0.8, alpha=0.6)
-        axes.annotate(f"p{share * 100:.0f} {value:.3g}", (value, share), (4, -9), textcoords="offset points", fontsize=8,
+        axes.annotate(f"p{share * 100:.0f} {value:,.4g}" if value >= 1000 else f"p{share * 100:.0f} {value:.3g}", (value, share), (4, -9), textcoords="offset points", fontsize=8,
                       color=INK)  # fmt: skip
     if gate is not None:
         axes.axvline(gate, color=CHAMPION, linestyle="--", linewidth=1)
