@@ -12,6 +12,7 @@ from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.features import FeaturesSettings
 from data_contracts.ingest import IngestSettings
+from data_contracts.notify import NotifySettings
 from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizeSettings
 from data_contracts.report import Report, ReportSettings
@@ -40,6 +41,7 @@ class RetrainSettings(Settings):
     compare: CompareSettings = CompareSettings()
     promote: PromoteSettings = PromoteSettings()
     report: ReportSettings = ReportSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 class Outcome(BaseModel):

@@ -39,8 +39,10 @@ def announce(settings: RetrainSettings) -> Plan:
     from prefect import get_run_logger
 
     from tasks import tracking
+    from tasks.notify import block_of
     from tasks.stage import flow_run
 
+    block_of(settings.notify)  # a misspelt name is said now, and not when nobody hears it
     plan = plan_of(settings)
     logger: Any = get_run_logger()
     logger.info("plan: %s; to run: %s", plan.champion, ", ".join(plan.stages_to_run) or "nothing")

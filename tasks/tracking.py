@@ -256,3 +256,12 @@ def lineage_of_run(home: str, prefix: str) -> tuple[str, dict[str, str]]:
         key.removeprefix("lineage."): value.split("/")[1] for key, value in tags.items() if key.startswith("lineage.")
     }
     return found[0], digests
+
+
+def page_of_run(flow_run: FlowRun) -> str | None:
+    """Address of the flow run's page in MLflow's UI; None when no server shows it."""
+    uri = tracking_uri(flow_run.home)
+    if not uri.startswith(("http://", "https://")):
+        return None
+    run_id = run_of(flow_run)
+    return f"{uri.rstrip('/')}/#/experiments/{connect(flow_run.home).get_run(run_id).info.experiment_id}/runs/{run_id}"

@@ -14,8 +14,9 @@ class Ended:
         return self.error
 
 
-def test_only_troubles_of_networks_and_disks_are_tried_again():
+def test_only_faults_of_the_network_are_tried_again():
     assert may_pass(None, None, Ended(ConnectionError("reset")))
+    assert not may_pass(None, None, Ended(FileNotFoundError("gone")))
     assert not may_pass(None, None, Ended(SourceError("no such folder")))
     assert not may_pass(None, None, Ended(ValueError("our mistake")))
 
