@@ -19,6 +19,7 @@ class CompareRunSettings(Settings):
     """Version, alias (champion, previous) or the beginning of an MLflow run's id."""
     champion: str = Field("previous", min_length=1)
     """What it is compared with: version, alias or the beginning of an MLflow run's id."""
+    benchmark: BenchmarkSettings = BenchmarkSettings()
     compare: CompareSettings = CompareSettings()
     promote: PromoteSettings = PromoteSettings()
 

@@ -48,7 +48,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
 
     consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     champion = current_champion(model, settings.promote, home)
-    latency = benchmark(model, champion, manifest, settings.benchmark, home)
+    latency = benchmark(model, manifest, settings.benchmark, home, champion)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
     verdict = compare(evaluation, champion_evaluation, latency, consistency, settings.compare, home)
@@ -63,7 +63,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
         "evaluate champion": champion_evaluation,
         "compare": verdict,
     }
-    page = report(settings.title, journey, home)
+    page = report(settings.title, journey, settings.report, home)
     show_outcome(evaluation, latency, verdict, page, home)
     approval = approve(model, verdict, settings)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home, approval)

@@ -201,6 +201,24 @@ def test_the_champion_answered_in_turn_with_the_challenger(first):
     assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
 
 
+def test_the_flow_compare_times_two_known_models_in_one_session(first):
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.home import store_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, outcome = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    ours = f"model/{outcome.evaluation.inputs['model']}"
+    (swapped,) = {run.info.run_id for run in runs if run.data.tags.get("lineage.quantize", ours) != ours}
+    groups = {name: getattr(settings, name) for name in ("benchmark", "compare", "promote")}
+    verdict = compare(CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups))
+    latency = store_of(settings.home).load(LatencyReport, verdict.inputs["latency"])
+    assert latency.inputs["champion"] == outcome.evaluation.inputs["model"] != latency.inputs["model"]
+    assert "time_to_first_audio_p95_ms" in verdict.facts["comparisons"]
+
+
 def test_a_swapped_language_model_starts_from_the_champion_as_the_plan_says(first, tmp_path):
     """And again at no cost: the start is in the cache key, and stays what it was."""
     from data_contracts.quantize import QuantizedModel
