@@ -98,10 +98,13 @@ def _links(page: Report, home: str) -> None:
     around = flow_run(home)
     run = tracking.page_of_run(around) if around else None
     if run is None:
-        create_markdown_artifact(key="report", markdown=f"The report is the file `{path}`.")
+        create_markdown_artifact(key="report", markdown=f"The report is the file `{path}`.", description="the report")
         return
-    create_link_artifact(key="report", link=f"{run}/artifacts/report/{PAGE}", link_text="the report of this run")
-    create_link_artifact(key="mlflow-run", link=run, link_text="the MLflow run: settings, curves, lineage")
+    for key, link, text in (
+        ("report", f"{run}/artifacts/report/{PAGE}", "the report: verdict, tables, plots, players"),
+        ("mlflow-run", run, "the MLflow run: settings, curves, lineage"),
+    ):
+        create_link_artifact(key=key, link=link, link_text=text, description=text)
 
 
 class ProgressArtifact:

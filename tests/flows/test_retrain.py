@@ -258,3 +258,28 @@ def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
     gone = settings.ingest.model_copy(update={"sources": (str(tmp_path / "gone"),)})
     with pytest.raises(SourceError, match="gone' is not a folder"):
         retrain(settings.model_copy(update={"ingest": gone}))
+
+
+def test_two_models_are_compared_by_name_and_nothing_is_promoted(first):
+    from data_contracts.errors import PromotionError
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, _ = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
+    chosen = CompareRunSettings(home=settings.home, challenger=runs[0].info.run_id[:10], champion="champion")
+    verdict = compare(chosen.model_copy(update={"compare": settings.compare}))
+    assert verdict.facts["decision"] == "INCONCLUSIVE" and verdict.facts["comparisons"]["own_speech_wer"]["gain"] == 0
+    with pytest.raises(PromotionError, match="has no version 'previous'"):
+        compare(chosen.model_copy(update={"champion": "previous"}))
+
+
+def test_the_champion_s_latency_is_measured_anew_whatever_the_cache_holds(first):
+    from data_contracts.every_day import BenchmarkRunSettings
+    from flows.benchmark import benchmark
+
+    settings, outcome = first
+    latency = benchmark(BenchmarkRunSettings(home=settings.home, benchmark=settings.benchmark))
+    assert latency.inputs["model"] == outcome.latency.inputs["model"] and latency.digest != outcome.latency.digest
