@@ -20,9 +20,9 @@ from data_contracts.compare import CompareSettings
 from omni_core.bootstrap import clusters_of, draw, percentiles, precision, ratios
 from omni_core.compare import decide
 from omni_core.metrics import Figure
-from omni_core.paired_scores import compare_scores
+from omni_core.paired_scores import compare_scores, corrected
 from omni_core.power import growth, power
-from omni_core.scores import Scores
+from omni_core.scores import FIRST_AUDIO, Sample, Scores
 from omni_core.sequential import passes
 
 REPLICATES = 1000
@@ -248,7 +248,11 @@ def decision_table(count: int) -> str:
         for margins, settings in MARGINS.items():
             rng = np.random.default_rng(0)
             made = [
-                decide(compare_scores(*_pair(speakers, each, rng), settings), latency, settings)[0]
+                decide(
+                    corrected(compare_scores(*_pair(speakers, each, rng), settings), None, settings)[0],
+                    latency,
+                    settings,
+                )[0]
                 for _ in range(count)
             ]
             shares = [f"{made.count(what) / count:.1%}" for what in ("PROMOTE", "REJECT", "INCONCLUSIVE")]
@@ -265,7 +269,7 @@ def _pair(speakers: int, each: int, rng: np.random.Generator) -> list[Scores]:
         for name, (kind, base) in bases.items()
     }
     names, turns = np.array([f"voice-{i}" for i in owner]), [str(i) for i in range(len(owner))]
-    times = {"time_to_first_audio_p95_ms": np.full(len(owner), 400.0)}
+    times = {FIRST_AUDIO: Sample(np.full(len(owner), 400.0), names)}
     return [Scores(turns, names, FIGURES, {name: sides[i] for name, sides in made.items()}, times) for i in (0, 1)]
 
 

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from data_contracts.base import Artifact, Settings
 
+LISTENERS = "listener_preference"
+"""The figure of a listening test; a target when compare.targets names it, a guard always."""
+
 
 class GateSettings(Settings):
     """Absolute gates, used alone while there is no champion."""
@@ -42,7 +45,8 @@ class CompareSettings(Settings):
     time_to_first_audio_margin: float = Field(0.05, ge=0)
     """Largest rise of the 95th percentile of the time to first audio that counts as no worse (share of the champion's)."""
     targets: tuple[str, ...] = Field(("own_speech_wer", "answer_accuracy", "distill_mos"), min_length=1)
-    """Figures of which one has to be better; each more makes every one harder to show (Holm)."""
+    """Figures of which one has to be better; each more makes every one harder to show (Holm). listener_preference may be
+    one: what people preferred in the listening test."""
     power: float = Field(0.8, ge=0, lt=1)
     """Chance that an equal model clears each guard, computed before the gain is looked at; with less, only a figure that
     is shown to be better clears."""
@@ -54,7 +58,7 @@ class CompareSettings(Settings):
     listening_required: bool = False
     """Nothing is promoted over a champion before people have compared the two by ear (`omni listen`)."""
     listening_result: str | None = None
-    """Digest of the listening result of this challenger and this champion; one more guard."""
+    """Digest of the listening result of this challenger and this champion; one more guard, and a target if targets say so."""
     listening_margin: float = Field(0.1, ge=0, le=1)
     """Largest loss of listeners' preference that counts as no worse: share for the challenger minus share for the champion."""
 

@@ -1,9 +1,10 @@
 """What ingest takes and returns: its settings, the Manifest, and the Arrow schemas of the tables.
 
-sources -> utterances/<role>-00000.parquet   every piece of speech with its audio, once
-           turns.parquet                     question utterance -> answer utterance
-           rejected/rejected.parquet         what was set aside, and why      accepted + rejected = read
-           data_docs/                        Great Expectations' pages
+sources -> utterances/<role>-00-00000.parquet   every piece of speech with its audio, once: train and validation
+           turns.parquet                        question utterance -> answer utterance, of those two splits
+           sealed/                              the same two for the test split; only omni_core.sealed_set opens it
+           rejected/rejected.parquet            what was set aside, and why      accepted + rejected = read
+           data_docs/                           Great Expectations' pages
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from data_contracts.base import Artifact, Settings, member_of
 
 ROLES = ("question", "answer", "speech")
 SPLITS = ("train", "validation", "test")
+SEALED, SEALED_FOLDER = "test", "sealed"
+"""The split that no stage of training is handed, and where it lies in the manifest."""
 
 
 class QualitySettings(Settings):
@@ -104,8 +107,12 @@ class Manifest(Artifact):
     kind: ClassVar[str] = "manifest"
 
     def shards(self, role: str) -> list[str]:
-        """Names of the role's utterance shards, in order."""
+        """Names of the role's utterance shards, in order: training and validation, never the sealed test split."""
         return sorted(name for name in self.files if name.startswith(f"utterances/{role}-"))
+
+    def sealed_shards(self, role: str) -> list[str]:
+        """The same of the test split, for omni_core.sealed_set alone."""
+        return sorted(name for name in self.files if name.startswith(f"{SEALED_FOLDER}/{role}-"))
 
 
 class RejectedRecords(Artifact):

@@ -49,6 +49,8 @@ class Plan(Frozen):
     rows: tuple[PlanRow, ...]
     stages_to_run: tuple[str, ...]
     """Names of the flow's tasks; the content cache may find still more of them done."""
+    starts: dict[str, str] = {}
+    """Training stage -> what it starts from: a model's digest, a folder, or empty for random weights. The flow hands it on."""
     stages_kept: tuple[str, ...]
     estimates: tuple[Estimate, ...]
     estimated_for: str

@@ -8,12 +8,14 @@ from data_contracts.base import Settings
 from data_contracts.benchmark import BenchmarkSettings, LatencyReport
 from data_contracts.compare import CompareSettings, Verdict
 from data_contracts.components import ComponentsSettings
+from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.features import FeaturesSettings
 from data_contracts.ingest import IngestSettings
+from data_contracts.notify import NotifySettings
 from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizeSettings
-from data_contracts.report import Report
+from data_contracts.report import Report, ReportSettings
 from data_contracts.train import TrainSettings
 
 
@@ -33,10 +35,13 @@ class RetrainSettings(Settings):
     features: FeaturesSettings = FeaturesSettings()
     train: TrainSettings = TrainSettings()
     quantize: QuantizeSettings = QuantizeSettings()
+    consistency: ConsistencySettings = ConsistencySettings()
     benchmark: BenchmarkSettings = BenchmarkSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: CompareSettings = CompareSettings()
     promote: PromoteSettings = PromoteSettings()
+    report: ReportSettings = ReportSettings()
+    notify: NotifySettings = NotifySettings()
 
 
 class Outcome(BaseModel):
@@ -44,6 +49,7 @@ class Outcome(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    consistency: ConsistencyReport
     latency: LatencyReport
     evaluation: EvaluationReport
     verdict: Verdict

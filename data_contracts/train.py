@@ -26,6 +26,14 @@ class ListenSettings(Settings):
     """Peak learning rate of the second phase."""
     prefix_examples: int = Field(10, ge=0, le=100)
     """Training turns, drawn topic by topic, that the prefix starts from (few-shot); 0 starts from the system prompt."""
+    start: str = Field("auto", min_length=1)
+    """What adapter and prefix start from, if that beats random weights on validation: auto (the champion, when there is one), champion (an error when there is none), random, or the folder of a served model."""
+    text_path_steps: int = Field(0, ge=0)
+    """Steps of a third phase: the adapter's last layer learns, by KL divergence, to get the answer that the language model gives to the question's text. Off: it gained nothing where it was measured (docs/warm_start.md)."""
+    text_path_learning_rate: float = Field(1e-3, gt=0)
+    """Peak learning rate of the third phase."""
+    text_path_end_weight: float = Field(1.0, ge=0, le=100)
+    """Weight, in the third phase, of the divergence at the end of the turn; that at all other tokens together has 1."""
     checkpoint_every_steps: int = Field(25, ge=1)
     """Interrupted training resumes from the last of these."""
     seed: int = 0
@@ -45,6 +53,8 @@ class SpeakSettings(Settings):
     """Peak learning rate, cosine decay after warm-up."""
     code_dropout: float = Field(0.4, ge=0, le=1)
     """Share of the previous codes that are replaced at random, so that the head trusts its conditioning."""
+    start: str = Field("auto", min_length=1)
+    """What the head starts from, if that beats random weights on validation: auto (the champion's head, when codec, language and shape are the same), champion (an error when that does not fit), random, or the folder of a served model."""
     checkpoint_every_steps: int = Field(50, ge=1)
     """Interrupted training resumes from the last of these."""
     seed: int = 0

@@ -82,8 +82,14 @@ def score_table(journeys: list[Journey]) -> Table:
         cells = [_cell(name, column[name][0]) if name in column else "" for column in columns]
         table.add_row(name, unit, TARGETS.get(name, (0.0, ""))[1], *cells)
     table.add_row("seconds, whole run", "s", "", *[f"{journey.seconds:.0f}" for journey in journeys])
+    table.add_row("consistency", "", "passed", *[_consistency(journey.outcome) for journey in journeys])
     table.add_row("verdict", "", "", *[journey.outcome.verdict.facts["decision"] for journey in journeys])
     return table
+
+
+def _consistency(outcome: Outcome) -> str:
+    failed = [check["check"] for check in outcome.consistency.facts["checks"] if not check["passed"]]
+    return f"[red]not so: {', '.join(failed)}[/red]" if failed else "[green]passed[/green]"
 
 
 def _cell(name: str, value: float) -> str:
@@ -129,7 +135,7 @@ def show_ui_commands(console: Console, home: Path) -> None:
     """How to open MLflow and Prefect."""
     from tasks.tracking import tracking_uri
 
-    console.print("look at the runs:", highlight=False)
+    console.print("look at the runs (`omni up` starts both, and what runs the flow every night):", highlight=False)
     for command in (
         f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {tracking_uri(str(home))} --port 5000",
         f"PREFECT_HOME={home / 'prefect'} prefect server start",

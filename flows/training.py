@@ -37,29 +37,31 @@ class Trained:
         return {"fit codec": self.codec, **self.beside, **trained}
 
 
-def train(manifest: Manifest, settings: RetrainSettings) -> Trained:
-    """Train what the speech head needs, in its own stages."""
+def train(manifest: Manifest, settings: RetrainSettings, starts: dict[str, str]) -> Trained:
+    """Train what the speech head needs, in its own stages. starts: the plan's, stage -> model to start from."""
     language_model = constant("speech_heads", settings.components.speech_head.name, "LANGUAGE_MODEL")
-    order = {"frozen": beside_a_frozen_language_model, "trained": with_the_language_model}[language_model]
-    return order(manifest, settings)
+    if language_model == "trained":
+        return with_the_language_model(manifest, settings)
+    return beside_a_frozen_language_model(manifest, settings, starts)
 
 
-def beside_a_frozen_language_model(manifest: Manifest, settings: RetrainSettings) -> Trained:
+def beside_a_frozen_language_model(manifest: Manifest, settings: RetrainSettings, starts: dict[str, str]) -> Trained:
     """talker: an adapter and a prefix listen, the head speaks from phonemes and the language model's states."""
-    home, parts, language = settings.home, settings.components, settings.ingest.language
+    home, parts, language, steps = settings.home, settings.components, settings.ingest.language, settings.train
+    hear_from, speak_from = starts["train listen"], starts["train speak"]
     questions, answers = manifest.shards("question"), manifest.shards("answer")
     voice = shards_of_the_voice(manifest, home)
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
     heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
-    listen = train_listen.submit(manifest, heard, parts.encoder, parts.language_model, settings.train.listen, home)
+    listen = train_listen.submit(manifest, heard, parts.encoder, parts.language_model, steps.listen, hear_from, home)
 
     codec = fit_codec.submit(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
     aligner = fit_aligner.submit(manifest, to_fit, language, home)
     targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
     states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
     speak = train_speak.submit(
-        targets, states, codec, parts.codec, parts.speech_head, language, settings.train.speak, home
+        targets, states, codec, parts.codec, parts.speech_head, language, steps.speak, speak_from, home
     )
 
     finish(heard, listen, codec, aligner, targets, states, speak)

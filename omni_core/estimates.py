@@ -99,6 +99,10 @@ def alignment_flops(parameters: int, lengths: Lengths, batch: int) -> float:
     return 6.0 * parameters * batch * lengths.padded_question_s * ADAPTER_RATE_HZ
 
 
+TEXT_PATH_STEP = 1.5
+"""Work of a step of the third phase of listening, in steps of the second: the text goes through too, forward alone."""
+
+
 def answer_flops(lm: LanguageModelFacts, lengths: Lengths, batch: int) -> float:
     """Forward, and backward to the inputs only: 4 a parameter and position, since the model is frozen."""
     return 4.0 * lm.parameters * batch * lengths.turn_tokens

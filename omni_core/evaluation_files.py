@@ -22,7 +22,19 @@ from omni_core.audio import encode_ogg
 from omni_core.metrics import AnsweredTurn, Figure
 from omni_core.sealed_set import SealedTurn
 
-_TEXTS = ("turn_id", "topic", "speaker", "question_text", "heard_text", "answer_text", "spoken_text", "transcript")
+WORST_KEPT = 20
+"""Turns whose sound is kept however few are asked for: a report without its worst answers hides what matters."""
+_TEXTS = (
+    "turn_id",
+    "topic",
+    "speaker",
+    "source",
+    "question_text",
+    "heard_text",
+    "answer_text",
+    "spoken_text",
+    "transcript",
+)
 _NUMBERS = ("duration_s", "teacher_duration_s", "time_to_first_audio_ms")
 ROW = pa.schema([
     *(pa.field(name, pa.string(), nullable=False) for name in _TEXTS),
@@ -66,9 +78,9 @@ def summary(figures: Sequence[Figure], columns: Mapping[str, np.ndarray]) -> dic
 
 
 def clips_to_keep(columns: Mapping[str, np.ndarray], turns: int, first: int) -> dict[int, str]:
-    """Turn's index -> clip's name: the first turns, and half as many of those with most word errors."""
+    """Turn's index -> clip's name: the first turns, and those with most word errors."""
     errors = np.asarray(columns.get("errors", np.zeros(turns)))
-    worst = [int(i) for i in np.argsort(-errors, kind="stable")[: first // 2] if errors[i] > 0]
+    worst = [int(i) for i in np.argsort(-errors, kind="stable")[:WORST_KEPT] if errors[i] > 0]
     return {index: f"{index:04d}" for index in sorted({*range(min(first, turns)), *worst})}
 
 
@@ -109,7 +121,7 @@ def _write_table(
 ) -> None:
     rows = [
         {
-            "turn_id": turn.turn_id, "topic": turn.topic, "speaker": turn.speaker,
+            "turn_id": turn.turn_id, "topic": turn.topic, "speaker": turn.speaker, "source": turn.source,
             "question_text": turn.question_text, "heard_text": reply.heard_text, "answer_text": turn.answer_text,
             "spoken_text": reply.text, "transcript": said.transcript, "teacher_transcript": said.teacher_transcript,
             "duration_s": len(reply.waveform) / reply.sample_rate_hz,

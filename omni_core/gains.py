@@ -74,9 +74,9 @@ def value_of_ratio(name: str, scores: Scores, settings: CompareSettings) -> Samp
 
 
 def gain_of_percentile(name: str, challenger: Scores, champion: Scores, settings: CompareSettings) -> Sampled:
-    """Turns above the percentile move it, and all by the same: the influence of a quantile, up to a factor."""
-    level = PERCENTILES[name][1]
-    new, old, speakers = challenger.samples[name], champion.samples[name], challenger.speakers
+    """Questions above the percentile move it, and all by the same: the influence of a quantile, up to a factor."""
+    level, speakers = PERCENTILES[name], challenger.samples[name].speakers
+    new, old = challenger.samples[name].values, champion.samples[name].values
     clusters = clusters_of(speakers)
     drawn = draw(clusters, settings.replicates, settings.seed)
     above_new, above_old = (x > percentile(x, level) for x in (new, old))

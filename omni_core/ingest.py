@@ -22,7 +22,16 @@ import pyarrow.parquet as pq
 
 from data_contracts import expectations
 from data_contracts.errors import SettingsError, SourceError, TooManyRejectedError
-from data_contracts.ingest import CODED_UTTERANCE, UTTERANCE, IngestSettings, Manifest, RejectedRecords, VoiceSettings
+from data_contracts.ingest import (
+    CODED_UTTERANCE,
+    SEALED,
+    SEALED_FOLDER,
+    UTTERANCE,
+    IngestSettings,
+    Manifest,
+    RejectedRecords,
+    VoiceSettings,
+)
 from omni_core import ingest_tables as tables
 from omni_core.bundled_weights import resolve
 from omni_core.code_digest import code_digest
@@ -179,7 +188,13 @@ def _write_manifest(
                 write_table(rows.cast(schema), folder / shard.name)
         (folder / "rejected").mkdir()
         write_table(tables.rejected_table(outcome), folder / "rejected" / "rejected.parquet")
-        write_table(tables.turn_table(tables.turn_rows(outcome)), folder / "turns.parquet")
+        turns = tables.turn_rows(outcome)
+        write_table(tables.turn_table([row for row in turns if row["split"] != SEALED]), folder / "turns.parquet")
+        (folder / SEALED_FOLDER).mkdir(exist_ok=True)
+        write_table(
+            tables.turn_table([row for row in turns if row["split"] == SEALED]),
+            folder / SEALED_FOLDER / "turns.parquet",
+        )
         validator.write_docs(folder / "data_docs")
         return store.commit(
             Manifest,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.ingest import REJECTED, SPLITS, TURN, UTTERANCE, IngestSettings
+from data_contracts.ingest import REJECTED, SEALED, SPLITS, TURN, UTTERANCE, IngestSettings
 from omni_core.records import Record, text_key
 from omni_core.shards import work_file
 from omni_core.utterances import FAULTS, UNKNOWN, PlannedShard, digest_of
@@ -20,8 +20,6 @@ from omni_core.validate import Failure
 
 if TYPE_CHECKING:
     import pandas
-
-SEALED = "test"
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def trace_table(outcome: Outcome) -> pandas.DataFrame:
 
 
 def turn_rows(outcome: Outcome) -> list[dict[str, Any]]:
-    """Rows of turns.parquet in metadata order, with question_key for the suite.
+    """Rows of both turns.parquet in metadata order, with question_key for the suite.
 
     turn_id starts with two digits of a digest, so that the first turns by id are a fair sample of all topics.
     """

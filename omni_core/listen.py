@@ -2,6 +2,7 @@
 
 phase "alignment"   CTC of the adapter to the question's tokens; the language model is not run
 phase "answer"      cross-entropy of the answer through the frozen language model, to the prefix
+phase "text_path"   if asked: KL divergence to what the model says to the question's text, to the adapter's last layer
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from omni_core.training_loop import Curve, Schedule, run, step_generator
 IGNORED = -100
 NEIGHBOURS = 8
 """A pool, from which batches of like length are cut, holds so many batches."""
+VALIDATION_BATCH = 32
+QUICK_TURNS, QUICK_BATCH = 64, 16
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,35 @@ def batches_of_like_length(lengths: Sequence[int], batch: int, seed: int) -> lis
     return found
 
 
+def turns_by_batch(lm: CausalLanguageModel, data: ListenData, settings: ListenSettings) -> list[list[dict[str, Any]]]:
+    """The turns of each step of the answer phase, which goes round."""
+    lengths = [len(lm.tokens(turn["question_text"])) + len(lm.tokens(turn["answer_text"])) for turn in data.turns]
+    batches = batches_of_like_length(lengths, settings.answer_batch, settings.seed)
+    return [[data.turns[row] for row in rows] for rows in batches]
+
+
 def new_adapter(lm: CausalLanguageModel, data: ListenData, feature_rate_hz: float, seed: int) -> Adapter:
     """An untrained adapter for these features and the tokens of these questions."""
     tokens = tokens_to_hear([lm.tokens(turn["question_text"]) for turn in data.turns])
     width = next(iter(data.features.values())).shape[1]
     torch.manual_seed(seed)
     return Adapter(AdapterConfig(width, feature_rate_hz, lm.width, tokens), lm.embedding[list(tokens)].detach())
+
+
+def _alignment_loss(
+    adapter: Adapter, lm: CausalLanguageModel, data: ListenData, turns: Sequence[dict[str, Any]]
+) -> Tensor:
+    """CTC of a batch; tokens that the adapter has no class for (of validation questions) are left out."""
+    class_of = {token: index + 1 for index, token in enumerate(adapter.config.tokens)}
+    features = [data.heard(turn) for turn in turns]
+    wanted = [
+        torch.tensor([class_of[t] for t in lm.tokens(turn["question_text"]) if t in class_of], dtype=torch.long)
+        for turn in turns
+    ]
+    counts = torch.tensor([len(f) for f in features])
+    lengths = torch.tensor([len(w) for w in wanted])
+    padded = pad_sequence(features, batch_first=True)
+    return adapter.alignment_loss(padded, counts, pad_sequence(wanted, batch_first=True), lengths)
 
 
 def train_alignment(
@@ -95,19 +121,12 @@ def train_alignment(
     progress: Progress = silent,
 ) -> None:
     """Phase one, in place."""
-    class_of = {token: index + 1 for index, token in enumerate(adapter.config.tokens)}
-    targets = [torch.tensor([class_of[t] for t in lm.tokens(turn["question_text"])]) for turn in data.turns]
 
     def loss_of(step: int) -> dict[str, Tensor]:
         rows = torch.randint(
             len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step)
         )
-        features = [data.heard(data.turns[row]) for row in rows]
-        wanted = [targets[row] for row in rows]
-        counts = torch.tensor([len(f) for f in features])
-        lengths = torch.tensor([len(w) for w in wanted])
-        padded = pad_sequence(features, batch_first=True)
-        return {"loss": adapter.alignment_loss(padded, counts, pad_sequence(wanted, batch_first=True), lengths)}
+        return {"loss": _alignment_loss(adapter, lm, data, [data.turns[row] for row in rows])}
 
     schedule = Schedule(
         settings.alignment_steps, settings.learning_rate, settings.seed, settings.checkpoint_every_steps
@@ -115,8 +134,26 @@ def train_alignment(
     run("alignment", adapter, loss_of, schedule, work, curve, progress)
 
 
-def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Tensor], answers: list[str]) -> Tensor:
-    """Mean cross-entropy of the answers' tokens and end, given embeddings of the questions (segments, width)."""
+@torch.no_grad()
+def validation_alignment_loss(adapter: Adapter, lm: CausalLanguageModel, data: ListenData) -> float:
+    """CTC loss a token, mean over the questions of the validation split; the adapter's mode is as it was afterwards."""
+    was_training, total = adapter.training, 0.0
+    adapter.eval()
+    for at in range(0, len(data.turns), VALIDATION_BATCH):
+        turns = data.turns[at : at + VALIDATION_BATCH]
+        total += _alignment_loss(adapter, lm, data, turns).item() * len(turns)
+    adapter.train(was_training)
+    return total / max(1, len(data.turns))
+
+
+def answer_logits(
+    lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Tensor], answers: list[str]
+) -> tuple[Tensor, Tensor]:
+    """Logits (positions, vocabulary) before each token of the answers and their ends, and those ids (positions,).
+
+    questions: embeddings (segments, width) each, of what was heard or of text. The answers are teacher forced; their
+    positions follow one another, answer by answer, however long the questions are.
+    """
     table = lm.embedding
     suffix = table[lm.chat.suffix]
     ids = [[*lm.tokens(answer), lm.chat.end] for answer in answers]
@@ -128,29 +165,59 @@ def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Te
     hidden = lm.model.base_model(inputs_embeds=inputs, past_key_values=prefix.cache(len(inputs)), use_cache=True,
                                  position_ids=positions.expand(len(inputs), -1)).last_hidden_state  # fmt: skip
     counted = wanted != IGNORED
-    return F.cross_entropy(lm.model.get_output_embeddings()(hidden[counted]).float(), wanted[counted])
+    return lm.model.get_output_embeddings()(hidden[counted]).float(), wanted[counted]
+
+
+def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Tensor], answers: list[str]) -> Tensor:
+    """Mean cross-entropy of the answers' tokens and end, given embeddings of the questions (segments, width)."""
+    return F.cross_entropy(*answer_logits(lm, prefix, questions, answers))
+
+
+def text_path_loss(
+    lm: CausalLanguageModel,
+    prefix: TunedPrefix,
+    heard: list[Tensor],
+    questions: list[str],
+    answers: list[str],
+    end_weight: float,
+) -> Tensor:
+    """Mean KL divergence of what the model would say to the question heard from what it would say to its text, in nats.
+
+    Over the answers' tokens, and end_weight times that of the one position an answer whose token ends the turn: it is
+    one of ten, and a model that cannot stop talks on (as in the training code of Ultravox, Fixie.ai 2024).
+    """
+    with torch.no_grad():
+        texts = [lm.embedding[lm.tokens(question)] for question in questions]
+        teacher, ids = answer_logits(lm, prefix, texts, answers)
+    student, _ = answer_logits(lm, prefix, heard, answers)
+    divergence = F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), log_target=True, reduction="none").sum(-1)
+    ends = ids == lm.chat.end
+    return divergence[~ends].mean() + end_weight * divergence[ends].mean()
+
+
+def first_prefix(lm: CausalLanguageModel, data: ListenData, settings: ListenSettings) -> TunedPrefix:
+    """The cache of the system prompt and a few training turns."""
+    examples = example_turns(data.turns, settings.prefix_examples, settings.seed)
+    return prefix_of_tokens(lm.model, chat_format(lm.tokenizer, lm.system_prompt, examples).prefix)
 
 
 def train_answers(
     adapter: Adapter,
+    prefix: TunedPrefix,
     lm: CausalLanguageModel,
     data: ListenData,
     settings: ListenSettings,
     work: Path,
     curve: Curve,
     progress: Progress = silent,
-) -> TunedPrefix:
-    """Phase two: the adapter as it is, the prefix learns."""
-    examples = example_turns(data.turns, settings.prefix_examples, settings.seed)
-    prompt = chat_format(lm.tokenizer, lm.system_prompt, examples).prefix
-    prefix = prefix_of_tokens(lm.model, prompt)
+) -> None:
+    """Phase two, in place: the adapter as it is, the prefix learns."""
     lm.attend_plainly()
     lm.halve_matrices()  # frozen, so nothing is lost but the cast of every weight at every step (a third of it)
-    lengths = [len(lm.tokens(turn["question_text"])) + len(lm.tokens(turn["answer_text"])) for turn in data.turns]
-    batches = batches_of_like_length(lengths, settings.answer_batch, settings.seed)
+    batches = turns_by_batch(lm, data, settings)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        batch = [data.turns[row] for row in batches[step % len(batches)]]
+        batch = batches[step % len(batches)]
         with torch.no_grad():
             questions = [adapter(data.heard(turn)) for turn in batch]
         with torch.autocast("cpu", torch.bfloat16):
@@ -160,7 +227,49 @@ def train_answers(
         settings.answer_steps, settings.answer_learning_rate, settings.seed, settings.checkpoint_every_steps
     )
     run("answer", prefix, loss_of, schedule, work, curve, progress)
-    return prefix
+
+
+def train_text_path(
+    adapter: Adapter,
+    prefix: TunedPrefix,
+    lm: CausalLanguageModel,
+    data: ListenData,
+    settings: ListenSettings,
+    work: Path,
+    curve: Curve,
+    progress: Progress = silent,
+) -> None:
+    """Phase three, in place: the adapter's last layer learns to make the model say what it says to the question's text."""
+    prefix.requires_grad_(False)
+    adapter.requires_grad_(False)
+    adapter.correction.requires_grad_(True)
+    lm.attend_plainly()
+    lm.halve_matrices()
+    batches = turns_by_batch(lm, data, settings)
+
+    def loss_of(step: int) -> dict[str, Tensor]:
+        batch = batches[step % len(batches)]
+        questions, answers = ([turn[f"{side}_text"] for turn in batch] for side in ("question", "answer"))
+        heard = [adapter(data.heard(turn)) for turn in batch]
+        with torch.autocast("cpu", torch.bfloat16):
+            return {"loss": text_path_loss(lm, prefix, heard, questions, answers, settings.text_path_end_weight)}
+
+    schedule = Schedule(
+        settings.text_path_steps, settings.text_path_learning_rate, settings.seed, settings.checkpoint_every_steps
+    )
+    run("text_path", adapter.correction, loss_of, schedule, work, curve, progress)
+
+
+@torch.no_grad()
+def validation_answer_loss(adapter: Adapter, prefix: TunedPrefix, lm: CausalLanguageModel, data: ListenData) -> float:
+    """Loss of the answers on the first validation turns, in the precision of training: quick, to choose a start by."""
+    losses = []
+    for at in range(0, min(len(data.turns), QUICK_TURNS), QUICK_BATCH):
+        batch = data.turns[at : at + QUICK_BATCH]
+        questions = [adapter(data.heard(turn)) for turn in batch]
+        with torch.autocast("cpu", torch.bfloat16):
+            losses.append(answer_loss(lm, prefix, questions, [turn["answer_text"] for turn in batch]).item())
+    return sum(losses) / max(1, len(losses))
 
 
 @torch.no_grad()

@@ -7,15 +7,17 @@ a percentile's gain is a share of the champion's value: -0.05 is 5 % slower
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data_contracts.compare import CompareSettings
+from data_contracts.compare import LISTENERS, CompareSettings
 from data_contracts.errors import MetricError
 from omni_core import power
 from omni_core.bootstrap import Precision, clusters_of, holm
 from omni_core.gains import Sampled, gain_of_percentile, gain_of_ratio, percentile, value_of_ratio
+from omni_core.listening_test.verdict import ListenerPreference
 from omni_core.scores import PERCENTILES, Scores, check_turns
 
 MARGINS = {
@@ -71,14 +73,30 @@ class Comparison:
 
 
 def compare_scores(challenger: Scores, champion: Scores, settings: CompareSettings) -> dict[str, Comparison]:
-    """Every figure that both have, paired by turn. Raises MetricError for a guard or target that one of them lacks."""
+    """Every figure that both have, paired by turn; p values as they are, before `corrected`.
+
+    Raises MetricError for a guard or target that one of them lacks.
+    """
     theirs = {*champion.figures, *champion.samples}
     names = [name for name in (*challenger.figures, *challenger.samples) if name in theirs]
     _check_measured(challenger, champion, names, settings)
     check_turns(challenger, champion, [name for name in MARGINS if name in names])
-    found = {name: _comparison(name, challenger, champion, settings) for name in names}
-    adjusted = holm({name: found[name].p_value for name in settings.targets})
-    return found | {name: replace(found[name], p_value=p) for name, p in adjusted.items()}
+    return {name: _comparison(name, challenger, champion, settings) for name in names}
+
+
+def corrected(
+    found: Mapping[str, Comparison], heard: ListenerPreference | None, settings: CompareSettings
+) -> tuple[dict[str, Comparison], ListenerPreference | None]:
+    """The same with the p values of the targets adjusted by Holm; what people heard is of the family when it is a target.
+
+    A family is fixed before the data: with nobody asked yet, that test is in it with a p value of 1.
+    """
+    p_values = {name: found[name].p_value for name in settings.targets if name != LISTENERS}
+    if LISTENERS in settings.targets:
+        p_values[LISTENERS] = heard.p_value if heard else 1.0
+    adjusted = holm(p_values)
+    figures = {name: replace(c, p_value=adjusted.get(name, c.p_value)) for name, c in found.items()}
+    return figures, replace(heard, p_value=adjusted.get(LISTENERS, heard.p_value)) if heard else None
 
 
 def _check_measured(challenger: Scores, champion: Scores, names: list[str], settings: CompareSettings) -> None:
@@ -88,7 +106,7 @@ def _check_measured(challenger: Scores, champion: Scores, names: list[str], sett
                 f"{name}, which compare guards, was measured for one of challenger and champion only; "
                 "evaluate the champion with this run's evaluate.metrics"
             )
-    missing = [name for name in settings.targets if name not in names]
+    missing = [name for name in settings.targets if name not in (*names, LISTENERS)]
     if missing:
         raise MetricError(
             f"{', '.join(missing)} of compare.targets was not measured for both models; "
@@ -104,7 +122,7 @@ def _comparison(name: str, challenger: Scores, champion: Scores, settings: Compa
             "share",
             "lower",
         )
-        new, old = (percentile(scores.samples[name], PERCENTILES[name][1]) for scores in (challenger, champion))
+        new, old = (percentile(scores.samples[name].values, PERCENTILES[name]) for scores in (challenger, champion))
     else:
         sampled, figure = gain_of_ratio(name, challenger, champion, settings), challenger.figures[name]
         unit, gain_unit, better = figure.unit, figure.unit, figure.better

@@ -10,8 +10,9 @@ equal to the signatures of the flow's tasks by a test; the content cache of the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data_contracts.base import Settings
@@ -25,6 +26,7 @@ from omni_core.components import constant
 from omni_core.plan_facts import Facts
 from omni_core.plan_lines import derived_quantities, notes_of
 from omni_core.plan_rows import plan_rows, training_estimates
+from omni_core.plan_starts import starts_in_words, starts_of
 from omni_core.store import ArtifactStore
 
 NEW = "new"
@@ -52,11 +54,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train multimodal": ("train adaption", *RECIPE, "multimodal training"),
     "quantize": (*TRAINED["frozen"], *TRAINED["trained"], "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
                  "weight quantizer"),
+    "check consistency": ("quantize", "ingest"),
     "benchmark": ("quantize", "ingest"),
     "evaluate": ("quantize", "ingest"),
-    "compare": ("evaluate", "benchmark"),
-    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "benchmark", "evaluate",
-               "compare"),
+    "compare": ("evaluate", "benchmark", "check consistency"),
+    "report": ("ingest", "fit codec", "fit aligner", *TRAINED["frozen"], *TRAINED["trained"], "quantize", "check consistency",
+               "benchmark", "evaluate", "compare"),
 }  # fmt: skip
 """Task of the flow -> the stages and parts of the settings that it reads. Settings of measuring are left out: they are
 not part of a model, so the champion's cards do not hold them."""
@@ -88,6 +91,12 @@ class Champion:
     """Part -> its settings when the champion was made, as JSON."""
     records: dict[str, int] = field(default_factory=dict)
     """Source -> records that ingest read then."""
+    model: str = ""
+    """Digest of its QuantizedModel."""
+    starts: dict[str, str] = field(default_factory=dict)
+    """Training stages of its head -> digest of the model that each started from, empty for random weights."""
+    before: tuple[Champion, ...] = ()
+    """The models that it was started from, and those that they were: to go back to one of them costs nothing."""
 
     @classmethod
     def read(cls, version: str, model: QuantizedModel, store: ArtifactStore) -> Champion:
@@ -102,7 +111,8 @@ class Champion:
             "language model": components["language_model"], "codec": components["codec"],
             "speech head": components["speech_head"], "weight quantizer": model.settings["weight_quantizer"],
             **{f"{stage} training": made.settings for stage, made in trained.items()},
-        }, {name: found["read"] for name, found in manifest.facts["sources"].items()})  # fmt: skip
+        }, {name: found["read"] for name, found in manifest.facts["sources"].items()}, model.digest,
+            {f"train {stage}": made.inputs.get("start", "") for stage, made in trained.items()})  # fmt: skip
 
 
 def parts_of(settings: RetrainSettings) -> dict[str, Any]:
@@ -178,13 +188,17 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     changes = changes_against(champion, settings, facts.texts.records)
     kind = kind_of(settings)
     stages = stages_to_run(changes, kind)
+    starts = starts_of(settings, champion, changes, stages) if kind == "frozen" else {}
+    starts |= starts_of_the_same_before(settings, champion, facts.texts.records, starts, stages)
+    in_words = starts_in_words(settings, starts, champion, changes)
     threads = settings.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
     )
     return Plan(
         title=settings.title, champion=without_cards or against, derived=derived_quantities(settings, facts),
-        rows=plan_rows(settings, facts, changes, stages, lambda stage: roots_of(stage, kind)), stages_to_run=stages,
+        rows=plan_rows(settings, facts, changes, stages, lambda stage: roots_of(stage, kind), in_words),
+        stages_to_run=stages, starts=starts,
         stages_kept=tuple(stage for stage in stages_of(kind) if stage not in stages),
         estimates=training_estimates(settings, facts, stages),
         estimated_for=f"{threads} threads left to it alone; throughput as measured on one AMD EPYC core "
@@ -193,9 +207,39 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     )  # fmt: skip
 
 
+def starts_of_the_same_before(
+    settings: RetrainSettings,
+    champion: Champion | None,
+    records: Mapping[str, int],
+    starts: Mapping[str, str],
+    stages: tuple[str, ...],
+) -> dict[str, str]:
+    """Stage -> the start that an earlier model had, which was trained as these settings say: the cache still has it."""
+    found = {}
+    for earlier in reversed(champion.before) if champion else ():
+        then = stages_to_run(changes_against(earlier, settings, records), kind_of(settings))
+        for stage, start in starts.items():
+            if stage in stages and stage not in then and champion and start == champion.model:
+                found[stage] = earlier.starts.get(stage, "")
+    return found
+
+
 def read_champion(version: str, digest: str, store: ArtifactStore) -> Champion:
     """The champion's cards, from the store; raises ArtifactError when the store does not hold them (any more)."""
     try:
-        return Champion.read(version, store.load(QuantizedModel, digest), store)
+        champion = Champion.read(version, store.load(QuantizedModel, digest), store)
     except KeyError as error:
         raise ArtifactError(f"the card of model {digest} lacks {error}; it was made by another release") from error
+    return replace(champion, before=tuple(_before(champion, store)))
+
+
+def _before(champion: Champion, store: ArtifactStore) -> Iterator[Champion]:
+    """Models that it goes back to, the nearest first; those that the store has lost are passed over."""
+    waiting, seen = list(champion.starts.values()), {"", champion.model}
+    while waiting:
+        if (digest := waiting.pop(0)) not in seen:
+            seen.add(digest)
+            with suppress(ArtifactError, KeyError):
+                earlier = Champion.read(digest[:8], store.load(QuantizedModel, digest), store)
+                waiting += earlier.starts.values()
+                yield earlier

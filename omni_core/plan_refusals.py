@@ -12,6 +12,7 @@ from data_contracts.errors import ComponentError, WeightsError
 from data_contracts.retrain import RetrainSettings
 from omni_core import estimates, plan_parallel
 from omni_core.plan_facts import Facts, heard_rate_hz, read_facts, tokens_a_second, tuned_positions
+from omni_core.plan_starts import refuse_no_start
 from omni_core.preflight import preflight
 
 
@@ -28,6 +29,7 @@ def refuse_the_impossible(settings: RetrainSettings, facts: Facts) -> None:
     _refuse_language(settings)
     _refuse_long_questions(settings, facts)
     _refuse_tokens(facts)
+    refuse_no_start(settings)
     if plan_parallel.uses_parallel(settings):
         plan_parallel.refuse_the_impossible(settings, facts)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from data_contracts.plan import Estimate, PlanRow
 from data_contracts.retrain import RetrainSettings
@@ -26,9 +26,11 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
             )
     if "train listen" in stages and "adapter" in trained:
         first = estimates.alignment_flops(trained["adapter"], lengths, listen.alignment_batch) * listen.alignment_steps
-        second = estimates.answer_flops(facts.lm, lengths, listen.answer_batch) * listen.answer_steps
+        steps = listen.answer_steps + estimates.TEXT_PATH_STEP * listen.text_path_steps
+        second = estimates.answer_flops(facts.lm, lengths, listen.answer_batch) * steps
         took = estimates.seconds("alignment", first, threads) + estimates.seconds("answer", second, threads)
-        found.append(Estimate(stage="train listen", steps=listen.alignment_steps + listen.answer_steps, seconds=took))
+        whole = listen.alignment_steps + listen.answer_steps + listen.text_path_steps
+        found.append(Estimate(stage="train listen", steps=whole, seconds=took))
     if "train speak" in stages and "talker" in trained and facts.codec:
         work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * speak.steps
         found.append(
@@ -43,8 +45,12 @@ def plan_rows(
     changes: dict[str, list[str]],
     stages: tuple[str, ...],
     roots_of: Callable[[str], set[str]],
+    starts: Mapping[str, str],
 ) -> tuple[PlanRow, ...]:
-    """The table: every part of a model, in the order in which sound passes it. roots_of: parts that a stage reads."""
+    """The table: every part of a model, in the order in which sound passes it.
+
+    roots_of: parts that a stage reads; starts: of the talker's stages, in words.
+    """
     codec = settings.components.codec
 
     def row(part: str, *names: str, retrain: str = "no", start: str = "-", needs: str = "-") -> PlanRow:
@@ -58,7 +64,10 @@ def plan_rows(
         return f"yes: {', '.join(roots)} changed" if len(roots) < len(changes) // 2 else "yes"
 
     fit = "refit" if "fit codec" in stages and not codec.weights else "no, frozen" if codec.weights else "no"
-    between = (_of_parallel if "alignment training" in changes else _of_talker)(settings, facts, stages, row, because)
+    if "alignment training" in changes:
+        between = _of_parallel(settings, facts, stages, row, because)
+    else:
+        between = _of_talker(facts, stages, row, because, starts)
     return (
         row("data", "data", needs="all sources" if "ingest" in stages else "-"),
         row("language pack", "language", retrain="aligner refit" if "fit aligner" in stages else "no"),
@@ -73,19 +82,19 @@ Row = Callable[..., PlanRow]
 
 
 def _of_talker(
-    settings: RetrainSettings, facts: Facts, stages: tuple[str, ...], row: Row, because: Callable[[str], str]
+    facts: Facts, stages: tuple[str, ...], row: Row, because: Callable[[str], str], starts: Mapping[str, str]
 ) -> tuple[PlanRow, ...]:
-    turns, texts, examples = len(facts.texts.questions), facts.texts, settings.train.listen.prefix_examples
+    turns, texts = len(facts.texts.questions), facts.texts
     listens, speaks = "train listen" in stages, "train speak" in stages
     heard = f"{turns} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
     spoken = (f"{texts.distinct_answers} sentences, codes {'computed' if 'speech targets' in stages else 'kept'}, "
               f"states {'computed' if 'language model states' in stages else 'kept'}")  # fmt: skip
     return (
         row("adapter and prefix", "listen training", retrain=because("train listen"), needs=heard if listens else "-",
-            start=f"adapter random; prefix from the model's own cache of prompt and {examples} turns" if listens else "-"),
+            start=starts["train listen"] if listens else "-"),
         row("language model", "language model", retrain="no, frozen"),
         row("speech head", "speech head", "speak training", retrain=because("train speak"),
-            start="random" if speaks else "-", needs=spoken if speaks else "-"),
+            start=starts["train speak"] if speaks else "-", needs=spoken if speaks else "-"),
     )  # fmt: skip
 
 

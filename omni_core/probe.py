@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from data_contracts.errors import PromotionError
+from data_contracts.errors import PromotionError, SourceError
 from data_contracts.ingest import Manifest
 from omni_core.audio import decode, encode_wav, to_int16
 from omni_core.store import ArtifactStore
@@ -31,20 +31,28 @@ Answers = Callable[[bytes], tuple[bytes, str]]
 
 
 def probe_questions(store: ArtifactStore, manifest: Manifest, count: int = PROBES) -> list[bytes]:
-    """The first test questions (and, when there are too few, the first others) as wav files."""
+    """The first validation questions (and, when there are too few, the first of training) as wav files.
+
+    None of the sealed test split: its questions would travel with every version, and each promotion were a look at it.
+    """
     import pyarrow.parquet as pq
 
     folder = store.folder(manifest)
     rows = [row for name in manifest.shards("question") for row in pq.read_table(folder / name).to_pylist()]
     if not rows:
         raise PromotionError("the manifest holds no question to probe a registered model with")
-    chosen = sorted(rows, key=lambda row: row["split"] != "test")[:count]
+    chosen = sorted(rows, key=lambda row: row["split"] != "validation")[:count]
     return [encode_wav(*decode(row["audio"])) for row in chosen]
 
 
 def check_answer(wav: bytes, text: str, what: str) -> None:
     """Raise PromotionError unless the wav holds sound and the text is not empty."""
-    waveform, sample_rate_hz = decode(wav)
+    try:
+        waveform, sample_rate_hz = decode(wav)
+    except SourceError as error:  # no samples: nothing was heard, or nothing said
+        raise PromotionError(
+            f"{what} answered its probe with '{text}' and no sound; the champion was not moved"
+        ) from error
     seconds, peak = len(waveform) / sample_rate_hz, float(np.abs(waveform).max())
     if seconds < SHORTEST_ANSWER_S or peak < QUIETEST_PEAK or not text.strip():
         raise PromotionError(

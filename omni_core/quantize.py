@@ -44,15 +44,15 @@ def quantize(
     with store.scratch(QuantizedModel.kind) as folder:
         shutil.copytree(store.folder(codec), folder / "codec", ignore=shutil.ignore_patterns("card.json"))
         _copy_weights(folder, parts, home)
-        card = {"components": parts.model_dump(mode="json"), "language": manifest.settings["language"],
-                "weight_quantizer": settings.weight_quantizer}  # fmt: skip
-        (folder / "model.json").write_text(json.dumps(card, indent=1))
         turns = tables.turns(store, manifest, "validation")[:COMPARED_TURNS]
         cost = speech_head(parts.speech_head.name).assemble(Assembly(
             folder, {stage: store.folder(made) for stage, made in trained.items()}, parts,
             codec.facts["frame_rate_hz"], settings.weight_quantizer,
             tuple((t["question_text"], t["answer_text"]) for t in turns), home, torch.get_num_threads(), progress,
         ))  # fmt: skip
+        card = {"components": parts.model_dump(mode="json"), "language": manifest.settings["language"],
+                "context": cost["context"], "weight_quantizer": settings.weight_quantizer}  # fmt: skip
+        (folder / "model.json").write_text(json.dumps(card, indent=1))
         facts = {
             **cost,
             "size_bytes": folder_size_bytes(folder),

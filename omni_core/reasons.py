@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import CompareSettings
+from data_contracts.consistency import ConsistencyReport
 from omni_core import power
 from omni_core.paired_scores import Comparison
 
@@ -79,15 +80,28 @@ def _needed(c: Comparison, times: float | None, what: str, provided: str, settin
     return f"to {what}, about {turns:,} more turns{by} are needed {provided} ({settings.power:.0%} power)"
 
 
-def latency_reasons(latency: LatencyReport) -> list[str]:
-    """Why the latency gate failed; empty when it passed."""
-    return [] if latency.facts["passed"] else [f"latency gate failed: {reason}" for reason in latency.facts["reasons"]]
+def failed_gates(latency: LatencyReport, consistency: ConsistencyReport | None) -> list[str]:
+    """Why the gates of consistency and latency failed; empty when both passed."""
+    gates = {"consistency": consistency, "latency": latency}
+    return [
+        f"{name} gate failed: {reason}"
+        for name, report in gates.items()
+        if report and not report.facts["passed"]
+        for reason in report.facts["reasons"]
+    ]
 
 
-def latency_sentence(latency: LatencyReport) -> str:
-    """That it passed, with its figures."""
+def passed_gates(latency: LatencyReport, consistency: ConsistencyReport | None) -> list[str]:
+    """That they passed, with their figures."""
     first, factor = latency.facts["time_to_first_audio_ms"]["p95"], latency.facts["real_time_factor"]["p50"]
-    return f"latency gate passed: time to first audio p95 {first:.0f} ms, real-time factor p50 {factor:.2f}"
+    passed = [f"latency gate passed: time to first audio p95 {first:.0f} ms, real-time factor p50 {factor:.2f}"]
+    if consistency:
+        wer, answers = consistency.facts["own_speech_wer"], consistency.facts["answers"]
+        passed.append(
+            f"consistency gate passed: the parts fit, silence gives no speech, {wer:.0%} of the words of {answers} answers "
+            "are heard otherwise than written"
+        )
+    return passed
 
 
 def sample(turns: int, speakers: int) -> str:

@@ -1,12 +1,12 @@
 """An EvaluationReport enters, what each turn adds to each figure leaves; two reports that cannot be paired are refused.
 
-per_utterance.parquet -> sums     above and below the line, for figures that are ratios of sums
-                      -> samples  one value a turn, for percentiles
+per_utterance.parquet of evaluate   -> sums     above and below the line, for figures that are ratios of sums
+per_answer.parquet of the benchmark -> samples  one value a question, for percentiles: both models timed in one session
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data_contracts.base import Artifact
+from data_contracts.benchmark import CHALLENGER, CHAMPION, PER_ANSWER, LatencyReport
 from data_contracts.errors import ArtifactError, MetricError
 from data_contracts.evaluate import EvaluationReport
 from omni_core.bootstrap import clusters_of
 from omni_core.metrics import Figure
 from omni_core.store import ArtifactStore
 
-PERCENTILES = {"time_to_first_audio_p95_ms": ("time_to_first_audio_ms", 0.95)}
-"""Figure -> its column and level. Gains of these are shares of the champion's value."""
+FIRST_AUDIO = "time_to_first_audio_p95_ms"
+PERCENTILES = {FIRST_AUDIO: 0.95}
+"""Figure -> its level. Gains of these are shares of the champion's value."""
 PAIRED_SETTINGS = ("judge", "max_turns", "perceptual_turns", "seed")
 FACTS = ("metrics", "sealed_set", "turns")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One value a question, and who asked it: (questions,) each."""
+
+    values: np.ndarray
+    speakers: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,8 @@ class Scores:
     speakers: np.ndarray
     figures: dict[str, Figure]
     sums: dict[str, tuple[np.ndarray, np.ndarray]]
-    samples: dict[str, np.ndarray] = field(default_factory=dict)
-    """Name in PERCENTILES -> (turns,)."""
+    samples: dict[str, Sample] = field(default_factory=dict)
+    """Name in PERCENTILES -> what its percentile is of; the same questions in the same order for both models."""
     scored: dict[str, np.ndarray] = field(default_factory=dict)
     """Figure -> which turns were scored, (turns,) bool; a figure that is not here was scored on all that count."""
 
@@ -64,7 +75,7 @@ def read_scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
     Raises ArtifactError when card or table cannot be read, MetricError naming a figure that cannot be computed.
     """
     _check_card(report)
-    table = _table(store, report)
+    table = _table(store, report, "per_utterance.parquet", "evaluate the model again")
     figures = {name: _figure(name, card) for name, card in report.facts["metrics"].items()}
     numbers = {
         column: _numbers(table, column, name)
@@ -79,9 +90,44 @@ def read_scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
         _speakers(table),
         figures,
         {name: figure.sums(numbers) for name, figure in figures.items()},
-        {name: _complete(table, column, name) for name, (column, _) in PERCENTILES.items()},
-        {name: ~np.isnan(numbers[figure.numerator]) for name, figure in figures.items()},
+        scored={name: ~np.isnan(numbers[figure.numerator]) for name, figure in figures.items()},
     )
+
+
+def timed_together(
+    store: ArtifactStore, latency: LatencyReport, challenger: EvaluationReport, champion: EvaluationReport
+) -> tuple[Sample, Sample]:
+    """Time to first audio, ms, of challenger and champion, by the questions that both answered with sound.
+
+    A question's time is the median of its rounds. Raises ArtifactError unless these two models were timed in one session.
+    """
+    for role, who, report in (("model", CHALLENGER, challenger), (CHAMPION, CHAMPION, champion)):
+        if latency.inputs.get(role) != report.inputs.get("model"):
+            raise ArtifactError(
+                f"the benchmark {latency.digest[:12]} did not time the {who} of this comparison beside the other; run the "
+                "flow again, it times both in one session"
+            )
+    rows = _table(store, latency, PER_ANSWER, "time the models again").to_pylist()
+    sides = [_waits_ms(rows, who) for who in (CHALLENGER, CHAMPION)]
+    both = [question for question in sides[0] if question in sides[1]]
+    if not both:
+        raise MetricError(
+            f"{FIRST_AUDIO} cannot be computed: challenger and champion answered no question both with sound in the "
+            "benchmark; look at the answers' text in the evaluations"
+        )
+    speakers = {row["question_id"]: f"{row['source']}/{row['speaker']}" for row in rows}
+    asked_by = np.array([speakers[question] for question in both])
+    ours, theirs = (Sample(np.array([side[question] for question in both]), asked_by) for side in sides)
+    return ours, theirs
+
+
+def _waits_ms(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, float]:
+    """Question -> median of its rounds, in the table's order; those that stayed silent are left out."""
+    waits: dict[str, list[float]] = {}
+    for row in rows:
+        if row["who"] == who:
+            waits.setdefault(row["question_id"], []).append(1000 * row["time_to_first_audio_s"])
+    return {question: float(np.median(times)) for question, times in waits.items() if min(times) > 0}
 
 
 def check_paired(challenger: EvaluationReport, champion: EvaluationReport) -> None:
@@ -135,14 +181,12 @@ def _check_card(report: EvaluationReport) -> None:
         )
 
 
-def _table(store: ArtifactStore, report: EvaluationReport) -> pa.Table:
-    path = store.folder(report) / "per_utterance.parquet"
+def _table(store: ArtifactStore, report: Artifact, name: str, mend: str) -> pa.Table:
     try:
-        return pq.read_table(path)
+        return pq.read_table(store.folder(report) / name)
     except (pa.ArrowInvalid, OSError) as error:
         raise ArtifactError(
-            f"per_utterance.parquet of evaluation {report.digest[:12]} cannot be read ({str(error).splitlines()[0]}); "
-            "evaluate the model again"
+            f"{name} of {report.kind_name} {report.digest[:12]} cannot be read ({str(error).splitlines()[0]}); {mend}"
         ) from error
 
 
@@ -176,17 +220,6 @@ def _numbers(table: pa.Table, column: str, figure: str) -> np.ndarray:
                 f"{figure} cannot be computed: '{column}' of turn {turn_id} is {value}; look at that turn, then evaluate again"
             )
     return np.array(values.to_pylist(), np.float64)
-
-
-def _complete(table: pa.Table, column: str, figure: str) -> np.ndarray:
-    """(turns,) of a column that every turn has, all positive."""
-    values = _numbers(table, column, figure)
-    if not (values > 0).all():
-        raise MetricError(
-            f"{figure} cannot be computed: '{column}' is missing or not positive in turn "
-            f"{_texts(table, 'turn_id')[int(np.argmin(values > 0))]}; evaluate the model again"
-        )
-    return values
 
 
 def _texts(table: pa.Table, column: str) -> list[str]:

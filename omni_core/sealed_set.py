@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_contracts.errors import SourceError
-from data_contracts.ingest import Manifest
+from data_contracts.ingest import SEALED_FOLDER, Manifest
 from omni_core import tables
 from omni_core.audio import decode
 from omni_core.store import ArtifactStore
@@ -24,6 +24,9 @@ class SealedTurn:
     turn_id: str
     topic: str
     speaker: str
+    """Of the question."""
+    source: str
+    """Of the question: a speaker's name counts within its source only."""
     question_text: str
     answer_text: str
     question: np.ndarray
@@ -34,8 +37,8 @@ class SealedTurn:
 
 def sealed_turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tuple[list[SealedTurn], str]:
     """The first test turns by turn_id with the audio of both sides, and their language."""
-    turns = tables.rows(store, manifest, "turns.parquet")
-    rows = sorted((row for row in turns if row["split"] == tables.SEALED), key=lambda row: row["turn_id"])[:max_turns]
+    turns = tables.rows_of(store, manifest, f"{SEALED_FOLDER}/turns.parquet")
+    rows = sorted(turns, key=lambda row: row["turn_id"])[:max_turns]
     if not rows:
         raise SourceError("there is no test turn to evaluate on; mark some rows split=test in a metadata.csv")
     languages = sorted({row["language"] for row in rows})
@@ -44,19 +47,25 @@ def sealed_turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tu
             f"the test turns are in several languages ({', '.join(languages)}); evaluate one assistant a language"
         )
     wanted = {row[side] for row in rows for side in ("question_id", "answer_id")}
-    columns = ["utterance_id", "speaker", "audio"]
+    columns = ["utterance_id", "source", "speaker", "audio"]
     utterances = {
         row["utterance_id"]: row
-        for role in ("question", "answer") for shard in manifest.shards(role)
-        for row in tables.rows(store, manifest, shard, columns) if row["utterance_id"] in wanted
+        for role in ("question", "answer") for shard in manifest.sealed_shards(role)
+        for row in tables.rows_of(store, manifest, shard, columns) if row["utterance_id"] in wanted
     }  # fmt: skip
     return [_sealed(row, utterances) for row in rows], languages[0]
 
 
 def _sealed(row: Mapping[str, Any], utterances: Mapping[str, Mapping[str, Any]]) -> SealedTurn:
+    """Raises SourceError when a side has no sound: the teacher's recording is what several metrics compare with."""
     question, answer = utterances[row["question_id"]], utterances[row["answer_id"]]
-    return SealedTurn(row["turn_id"], row["topic"], question["speaker"], row["question_text"], row["answer_text"],
-                      *decode(question["audio"]), *decode(answer["audio"]))  # fmt: skip
+    if not answer["audio"]:
+        raise SourceError(
+            f"the answer of test turn {row['turn_id']} came as codes alone, and evaluate compares with its sound: set "
+            "ingest.voice.coded_answers to 'decode' with ingest.voice.snac_weights, or to 'speak'; nothing was evaluated"
+        )
+    return SealedTurn(row["turn_id"], row["topic"], question["speaker"], question["source"], row["question_text"],
+                      row["answer_text"], *decode(question["audio"]), *decode(answer["audio"]))  # fmt: skip
 
 
 def digest_of(turns: Sequence[SealedTurn]) -> str:

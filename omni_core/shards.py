@@ -1,6 +1,6 @@
 """Planned shards enter, Parquet files leave, in a work folder that survives a kill: finished files are not made again.
 
-    plans -> 2 processes, 16 utterances at a time -> rows in order -> <work>/<role>-<source>-<shard>.parquet
+    plans -> 2 processes, 16 utterances at a time -> rows in order -> <work>/<folder>-<role>-<source>-<shard>.parquet
 
 A file is written whole under another name and renamed; equal plans give equal bytes.
 """
@@ -58,7 +58,7 @@ def make_shards(
 
 def work_file(work: Path, shard: PlannedShard) -> Path:
     """Where a shard waits until the manifest is written."""
-    return work / Path(shard.name).name
+    return work / shard.name.replace("/", "-")
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from data_contracts.base import Artifact, Settings
 from data_contracts.components import CodecSettings, EncoderSettings, LanguageModelSettings, SpeechHeadSettings
-from data_contracts.errors import SourceError
+from data_contracts.errors import ArtifactError, SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
+from data_contracts.quantize import QuantizedModel
 from data_contracts.train import Checkpoint, FittedCodec, ListenSettings, SpeakSettings
-from omni_core import components, listen, speak, tables
+from omni_core import components, listen, speak, tables, warm_start
 from omni_core.adapter import Adapter, AdapterConfig
 from omni_core.alignment import ALIGNER_FRAME_RATE_HZ
 from omni_core.code_digest import code_digest
@@ -29,13 +30,16 @@ from omni_core.code_prior import project
 from omni_core.prefix import TunedPrefix
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads.talker import Talker, TalkerConfig
+from omni_core.start_folder import start_folder
 from omni_core.store import ArtifactStore
 from omni_core.training_loop import Curve
+from omni_core.warm_talker import start_talker
 
 
-def work_folder(home: Path, stage: str, inputs: list[Artifact], *settings: Settings) -> Path:
+def work_folder(home: Path, stage: str, inputs: list[Artifact], *settings: Settings, start: str = "") -> Path:
     """Where checkpoints of an unfinished stage lie: the name holds all that they depend on."""
     parts = [a.digest for a in inputs] + [s.model_dump_json() for s in settings] + [code_digest(f"omni_core.{stage}")]
+    parts += [start] * bool(start)
     return home / "work" / f"{stage}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}"
 
 
@@ -67,10 +71,15 @@ def train_listen(
     encoder: EncoderSettings,
     language_model: LanguageModelSettings,
     settings: ListenSettings,
+    start: str,
     home: Path,
     progress: Progress = silent,
 ) -> Checkpoint:
-    """Train adapter and prefix for this encoder and language model."""
+    """Train adapter and prefix for this encoder and language model.
+
+    start: the served model that they start from where that beats random weights, as a digest of the store or a folder;
+    empty: random.
+    """
     started = time.monotonic()
     features = tables.encoder_features(store, questions)
     rate = questions[0].facts["frame_rate_hz"]
@@ -79,18 +88,57 @@ def train_listen(
         for split in ("train", "validation")
     )
     lm = components.load("language_models", language_model.name, language_model, home)
-    work, curve = work_folder(home, "listen", [manifest, *questions], encoder, language_model, settings), Curve()
+    parts, curve = (encoder, language_model, settings), Curve()
+    work = work_folder(home, "listen", [manifest, *questions], *parts, start=start)
     adapter = listen.new_adapter(lm, data, rate, settings.seed)
+    donor, inputs = read_start(store, start, manifest)
+    if donor:
+        adapter = warm_start.start_adapter(donor, adapter, encoder, lm, data, held_out, curve)
     listen.train_alignment(adapter, lm, data, settings, work, curve, progress)
-    prefix = listen.train_answers(adapter, lm, data, settings, work, curve, progress)
+    curve.add(
+        settings.alignment_steps, validation_alignment_loss=listen.validation_alignment_loss(adapter, lm, held_out)
+    )
+    prefix = listen.first_prefix(lm, data, settings)
+    if donor:
+        prefix = warm_start.start_answers(donor, adapter, prefix, lm, held_out, curve)
+    listen.train_answers(adapter, prefix, lm, data, settings, work, curve, progress)
+    if settings.text_path_steps:
+        listen.train_text_path(adapter, prefix, lm, data, settings, work, curve, progress)
     curve.add(settings.answer_steps, **listen.validate(adapter, prefix, lm, held_out))
     facts = {"stage": "listen", "seconds": round(time.monotonic() - started, 1), "turns": len(data.turns),
              "trained_parameters": sum(p.numel() for m in (adapter, prefix) for p in m.parameters()),
-             **{name: curve.last(name) for name in ("alignment_loss", "answer_loss", "validation_answer_loss", "validation_token_error_rate")}}  # fmt: skip
+             **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip
     made = _commit(store, _weights(adapter=adapter, prefix=prefix), {"adapter": adapter.config_dict()}, curve,
-                   {"manifest": manifest}, settings.model_dump(mode="json"), facts)  # fmt: skip
+                   {"manifest": manifest, **inputs}, settings.model_dump(mode="json"), facts)  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return made
+
+
+def read_start(
+    store: ArtifactStore, start: str, manifest: Manifest
+) -> tuple[warm_start.Donor | None, dict[str, Artifact]]:
+    """What a start names, and the artifact that it is, for the lineage; a folder outside of the store is none.
+
+    A model that has learned questions which are held out now is not started from: every later score would be flattered.
+    """
+    folder, inputs = _folder_of_start(store, start, "listen")
+    if folder is None:
+        return None, inputs
+    if inputs and warm_start.held_out_questions_learned(store, inputs["start"], manifest):
+        return None, inputs
+    return warm_start.read_donor(folder, *load_listen(folder / "listen")), inputs
+
+
+def _folder_of_start(store: ArtifactStore, start: str, stage: str) -> tuple[Path | None, dict[str, Artifact]]:
+    if not start:
+        return None, {}
+    if Path(start).is_dir():
+        return start_folder(start, stage), {}
+    try:
+        model = store.load(QuantizedModel, start)
+        return start_folder(str(store.folder(model)), stage), {"start": model}
+    except ArtifactError as error:
+        raise ArtifactError(f"{error}: it was to be the start; set train.{stage}.start to random") from error
 
 
 def load_listen(folder: Path) -> tuple[Adapter, TunedPrefix]:
@@ -134,10 +182,11 @@ def train_speak(
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
+    start: str,
     home: Path,
     progress: Progress = silent,
 ) -> Checkpoint:
-    """Train the speech head for this codec and these language model states."""
+    """Train the speech head for this codec and these language model states. start: as of train_listen."""
     import torch
 
     started = time.monotonic()
@@ -153,14 +202,18 @@ def train_speak(
     torch.manual_seed(settings.seed)
     talker, curve = Talker(config), Curve()
     talker.set_code_vectors(vectors)
-    work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings)
+    folder, inputs = _folder_of_start(store, start, "speak")
+    if folder:
+        speak.set_prosody_scale(talker, answers["train"])
+        talker = start_talker(load_speak(folder / "speak"), talker, answers["validation"], curve)
+    work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings, start=start)
     speak.train(talker, answers["train"], settings, work, curve, progress)
     if answers["validation"]:
         curve.add(settings.steps, **speak.validate(talker, answers["validation"]))
     facts = {"stage": "speak", "seconds": round(time.monotonic() - started, 1), "answers": len(answers["train"]),
              "trained_parameters": sum(p.numel() for p in talker.parameters()),
              **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip
-    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve, {"codec": codec},
+    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve, {"codec": codec, **inputs},
                    settings.model_dump(mode="json"), facts)  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return made

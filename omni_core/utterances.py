@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_contracts.errors import SourceError
-from data_contracts.ingest import CODED_UTTERANCE, UTTERANCE, IngestSettings, VoiceSettings
+from data_contracts.ingest import CODED_UTTERANCE, SEALED, SEALED_FOLDER, UTTERANCE, IngestSettings, VoiceSettings
 from omni_core import answer_codes, measures
 from omni_core.audio import decode, encode_flac, resample
 from omni_core.augment import QUESTION_RATE_HZ, draw_variation, speak_varied
@@ -108,10 +108,11 @@ def plan_shards(
 ) -> tuple[list[PlannedShard], list[tuple[str, ...]]]:
     """Shards by role and source in metadata order, and each record's utterance ids: (question, answer) or (speech,).
 
+    The test split has shards of its own, so that a stage that is handed the others cannot come upon it.
     Places are counted over all records, set aside or not: a record that is set aside later empties its place and
     moves no other. Only what an accepted record (by index) needs is planned.
     """
-    places: dict[tuple[str, str], dict[str, Plan | None]] = {}
+    places: dict[_Row, dict[str, Plan | None]] = {}
     answers: dict[str, dict[str, Plan | None]] = {}  # utterance_id -> the places of the source that first had it
     ids: list[tuple[str, ...]] = []
     for index, record in enumerate(records):
@@ -120,19 +121,23 @@ def plan_shards(
         for plan in plans:
             # A second record of one id is set aside, its place is kept.
             key = plan.utterance_id if plan.role == "answer" else f"{plan.utterance_id} {record.line}"
-            row = places.setdefault((plan.role, record.source), {})
+            row = places.setdefault((plan.role, record.source, plan.split == SEALED), {})
             row = answers.setdefault(plan.utterance_id, row) if plan.role == "answer" else row
             row[key] = plan if index in accepted else row.get(key)
         ids.append(tuple(plan.utterance_id for plan in plans))
     return list(_cut(places, list(dict.fromkeys(record.source for record in records)), settings.shard_rows)), ids
 
 
-def _cut(places: dict[tuple[str, str], dict[str, Plan | None]], sources: list[str], rows: int):
-    for (role, source), row in sorted(places.items(), key=lambda item: (item[0][0], sources.index(item[0][1]))):
-        plans = list(row.values())
+_Row = tuple[str, str, bool]
+"""Role, source, and whether it is sealed: what shares a row of places."""
+
+
+def _cut(places: dict[_Row, dict[str, Plan | None]], sources: list[str], rows: int) -> Iterator[PlannedShard]:
+    for (role, source, sealed), row in sorted(places.items(), key=lambda item: (item[0][0], sources.index(item[0][1]))):
+        plans, folder = list(row.values()), SEALED_FOLDER if sealed else "utterances"
         for number in range(0, len(plans), rows):
             if kept := tuple(plan for plan in plans[number : number + rows] if plan):
-                yield PlannedShard(f"utterances/{role}-{sources.index(source):02d}-{number // rows:05d}.parquet", kept)
+                yield PlannedShard(f"{folder}/{role}-{sources.index(source):02d}-{number // rows:05d}.parquet", kept)
 
 
 @cache

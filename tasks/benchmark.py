@@ -1,4 +1,4 @@
-"""The served model enters, its LatencyReport on this machine leaves."""
+"""The served model and the champion enter, the LatencyReport on this machine leaves: both timed in one session."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from tasks.stage import stage
 
 
 @stage("omni_core.benchmark", "omni_core.speech_to_speech", "omni_core.speech_heads.*")
-def benchmark(model: QuantizedModel, manifest: Manifest, settings: BenchmarkSettings, home: str) -> LatencyReport:
+def benchmark(
+    model: QuantizedModel,
+    manifest: Manifest,
+    settings: BenchmarkSettings,
+    home: str,
+    champion: QuantizedModel | None = None,
+) -> LatencyReport:
     """Time to first audio, real-time factor and memory; see omni_core.benchmark."""
     from omni_core import benchmark as core
 
     with shown("benchmark") as progress:
-        return core.benchmark(store_of(home), model, manifest, settings, progress)
+        return core.benchmark(store_of(home), model, champion, manifest, settings, progress)

@@ -31,6 +31,7 @@ HISTORY_EXPERIMENT = "omnirefit-history"
 HISTORY_RUN = "history_run"
 LINE, SETTLED = "line.", "settled."
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
+SERVED_COLUMNS = {"audio": "string", "text": "string", "sample_rate_hz": "long", "outcome": "string"}
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = 200
 SERVING_PACKAGES = (
@@ -140,7 +141,7 @@ def register(
     status = client.get_run(run_id).info.status
     signature = ModelSignature(
         inputs=Schema([ColSpec("string", "audio")]),
-        outputs=Schema([ColSpec("string", "audio"), ColSpec("string", "text"), ColSpec("long", "sample_rate_hz")]),
+        outputs=Schema([ColSpec(kind, name) for name, kind in SERVED_COLUMNS.items()]),
     )
     with mlflow.start_run(run_id=run_id):
         info = mlflow.pyfunc.log_model(

@@ -14,7 +14,10 @@ import pandas as pd
 
 
 class Assistant(mlflow.pyfunc.PythonModel):
-    """Column audio (base64 wav, any rate) -> columns audio (base64 wav), text, sample_rate_hz."""
+    """Column audio (base64 wav, any rate) -> columns audio (base64 wav), text, sample_rate_hz, outcome.
+
+    outcome is "answered", "nothing heard" (no words in the question: the wav has no samples) or "nothing said".
+    """
 
     def load_context(self, context: Any) -> None:
         """Load the model folder that was registered."""
@@ -40,6 +43,7 @@ class Assistant(mlflow.pyfunc.PythonModel):
             "audio": base64.b64encode(encode_wav(answer.waveform, answer.sample_rate_hz)).decode(),
             "text": answer.text,
             "sample_rate_hz": answer.sample_rate_hz,
+            "outcome": answer.outcome,
         }
 
 

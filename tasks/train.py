@@ -18,14 +18,15 @@ def train_listen(
     encoder: EncoderSettings,
     language_model: LanguageModelSettings,
     settings: ListenSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
-    """The adapter learns to hand questions to the frozen language model."""
+    """The adapter learns to hand questions to the frozen language model; `start` is the plan's (see Plan.starts)."""
     from omni_core import train
 
     with shown("train listen") as progress:
         return train.train_listen(
-            store_of(home), manifest, questions, encoder, language_model, settings, local_folder(home), progress
+            store_of(home), manifest, questions, encoder, language_model, settings, start, local_folder(home), progress
         )
 
 
@@ -38,6 +39,7 @@ def train_speak(
     speech_head: SpeechHeadSettings,
     language: str,
     settings: SpeakSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
     """The speech head learns to speak answers from phonemes and the language model's states."""
@@ -53,6 +55,7 @@ def train_speak(
             speech_head,
             language,
             settings,
+            start,
             local_folder(home),
             progress,
         )

@@ -39,6 +39,11 @@ class CausalLanguageModel:
         """Width of embeddings and hidden states."""
         return self.model.config.get_text_config().hidden_size
 
+    @property
+    def context(self) -> int:
+        """Positions that it was made to read; 0: it states no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 0
+
     @cached_property
     def embedding(self) -> Tensor:
         """What the model reads for each token, (vocabulary, width), fed as inputs_embeds: Gemma scales its table first."""

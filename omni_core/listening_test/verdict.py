@@ -1,4 +1,4 @@
-"""A verdict and a listening result of its two models enter, the verdict leaves with what people heard as one more guard.
+"""A listening result of a verdict's two models enters, what people heard leaves: one more guard, and a target if so set.
 
     verdict        people hear a loss    not known yet    no worse than the margin
     PROMOTE        REJECT                INCONCLUSIVE     PROMOTE
@@ -6,24 +6,23 @@
     REJECT         REJECT                REJECT           REJECT
 
 One more guard needs no correction: all guards have to hold (intersection-union test, Berger 1982), so it can only make a
-promotion rarer.
+promotion rarer. As a target (compare.targets names listener_preference) it is one test more in Holm's family, from the
+start: while nobody was asked its p value counts as 1, so that waiting for the answer buys nothing.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from data_contracts.base import Artifact
-from data_contracts.compare import CompareSettings, Decision, Verdict
+from data_contracts.compare import LISTENERS, CompareSettings, Decision
 from data_contracts.errors import ArtifactError, MetricError
 from data_contracts.listening_test import ListeningResult
 from omni_core.store import ArtifactStore
 
-NAME = "listener_preference"
+NAME = LISTENERS
 POWER = 0.8
 """Chance to see an effect as large as the estimate, for the count of raters that would tell."""
 
@@ -43,13 +42,35 @@ class ListenerPreference:
     upper: float
     standard_error: float
     p_value: float
-    """Of no gain, exact, by sign flips of raters; not adjusted for other figures."""
+    """Of no gain, exact, by sign flips of raters; Holm-adjusted for a target."""
     margin: float
     n: int
     """Answers."""
     speakers: int
     """Clusters: here the raters."""
     confidence: float
+    gain_unit: str = "fraction"
+
+
+def heard_by_people(
+    store: ArtifactStore, challenger: str, champion: str, settings: CompareSettings
+) -> ListenerPreference | None:
+    """The figure of the listening result that the settings name, None when they name none.
+
+    Raises ArtifactError when the result is not in the store, and what preference_of raises.
+    """
+    if not settings.listening_result:
+        return None
+    result = store.load(ListeningResult, settings.listening_result)
+    return preference_of(result, challenger, champion, settings.listening_margin)
+
+
+def check_nobody_listened(settings: CompareSettings) -> None:
+    """Raises ArtifactError when a listening result is named where there is no champion to compare with."""
+    if settings.listening_result:
+        raise ArtifactError(
+            "compare.listening_result is set, but there is no champion yet to compare with; leave it out"
+        )
 
 
 def preference_of(result: ListeningResult, challenger: str, champion: str, margin: float) -> ListenerPreference:
@@ -87,46 +108,29 @@ def _figure(facts: dict[str, Any], challenger_is_b: bool, margin: float) -> List
     )  # fmt: skip
 
 
-def with_listening(store: ArtifactStore, verdict: Verdict, settings: CompareSettings) -> Verdict:
-    """The verdict itself when no listening test is asked for, else a new one that has heard it.
-
-    Raises ArtifactError when the verdict had no champion or the result is not in the store, and what preference_of raises.
-    """
-    if not settings.listening_result and not settings.listening_required:
-        return verdict
-    if "champion" not in verdict.inputs:
-        if settings.listening_result:
-            raise ArtifactError(
-                "compare.listening_result is set, but there is no champion yet to compare with; leave it out"
-            )
-        return verdict
-    inputs: dict[str, Artifact] = {"verdict": verdict}
-    comparisons = verdict.facts["comparisons"]
-    challenger, champion = verdict.inputs["challenger"], verdict.inputs["champion"]
-    if settings.listening_result:
-        inputs["listening"] = result = store.load(ListeningResult, settings.listening_result)
-        heard = preference_of(result, challenger, champion, settings.listening_margin)
-        decision, sentence = judged(verdict.facts["decision"], heard)
-        comparisons = comparisons | {NAME: asdict(heard)}
-    else:
-        decision, sentence = _awaited(verdict.facts["decision"], challenger, champion)
-    facts = verdict.facts | {
-        "decision": decision, "reasons": [*verdict.facts["reasons"], sentence], "comparisons": comparisons,
-    }  # fmt: skip
-    with store.scratch(Verdict.kind) as folder:
-        (folder / "verdict.json").write_text(json.dumps(facts, indent=1))
-        return store.commit(Verdict, folder, inputs=inputs, settings=verdict.settings, facts=facts)
-
-
-def _awaited(decision: Decision, challenger: str, champion: str) -> tuple[Decision, str]:
+def listened(
+    decision: Decision, heard: ListenerPreference | None, challenger: str, champion: str, settings: CompareSettings
+) -> tuple[Decision, list[str]]:
+    """The decision and a sentence more, when people were asked or have to be; reports are named by their digests."""
+    if heard:
+        decision, sentence = judged(decision, heard, settings)
+        return decision, [sentence]
+    if not settings.listening_required and NAME not in settings.targets:
+        return decision, []
     sentence = (
         f"{NAME}: not asked yet; run `omni listen {champion} {challenger}`, and again with --results, then start this run "
         "again with compare.listening_result set to the digest that it prints"
     )
-    return ("INCONCLUSIVE" if decision == "PROMOTE" else decision), sentence
+    held = settings.listening_required and decision == "PROMOTE"
+    return ("INCONCLUSIVE" if held else decision), [sentence]
 
 
-def judged(decision: Decision, heard: ListenerPreference) -> tuple[Decision, str]:
+def is_preferred(heard: ListenerPreference, settings: CompareSettings) -> bool:
+    """A target, and shown to be better; its p value is adjusted for the other targets then."""
+    return NAME in settings.targets and heard.gain > 0 and heard.p_value <= 1 - settings.confidence
+
+
+def judged(decision: Decision, heard: ListenerPreference, settings: CompareSettings) -> tuple[Decision, str]:
     """The rule of the module's picture, and its sentence."""
     said = (
         f"{NAME}: {100 * heard.challenger:.1f} % of {heard.n} answers by {heard.speakers} raters are for the challenger, gain "
@@ -139,7 +143,15 @@ def judged(decision: Decision, heard: ListenerPreference) -> tuple[Decision, str
         )
     if heard.lower < -heard.margin:
         return ("INCONCLUSIVE" if decision == "PROMOTE" else decision), f"{said}; open: {_needed(heard)}"
-    return decision, f"{said}; no worse: the unfavourable bound is within the margin of {_points(heard.margin)[1:]}"
+    return decision, f"{said}; {_rule(heard, settings)}"
+
+
+def _rule(heard: ListenerPreference, settings: CompareSettings) -> str:
+    within = f"no worse: the unfavourable bound is within the margin of {_points(heard.margin)[1:]}"
+    if NAME not in settings.targets:
+        return within
+    better = "better" if is_preferred(heard, settings) else f"{within}, but not shown to be better"
+    return f"{better}: Holm-adjusted p = {heard.p_value:.3g}"
 
 
 def _needed(heard: ListenerPreference) -> str:

@@ -53,12 +53,18 @@ class WordErrorRate:
 
     def _count(self, reference: str, heard: str | None) -> tuple[float | None, float | None]:
         """(errors, reference words)."""
-        from rapidfuzz.distance import Levenshtein
-
         if heard is None:
             return None, None
-        words = self._pack.words(reference)
-        return float(Levenshtein.distance(words, self._pack.words(heard))), float(len(words))
+        errors, words = word_errors(self._pack, reference, heard)
+        return float(errors), float(words)
+
+
+def word_errors(pack: LanguagePack, reference: str, heard: str) -> tuple[int, int]:
+    """(errors, reference words) of one text."""
+    from rapidfuzz.distance import Levenshtein
+
+    words = pack.words(reference)
+    return Levenshtein.distance(words, pack.words(heard)), len(words)
 
 
 def load(pack: LanguagePack, threads: int = 1) -> WordErrorRate:

@@ -25,12 +25,14 @@ from torch import Tensor, nn
 from data_contracts.errors import ComponentError
 from omni_core import components
 from omni_core.chat_format import ChatFormat
+from omni_core.codecs import Codec
+from omni_core.encoders import Encoder
 from omni_core.language_models.huggingface import CausalLanguageModel
 from omni_core.mini_omni import decoding, prompts
 from omni_core.mini_omni.language_model import causal_model
 from omni_core.mini_omni.prompts import Mode
 from omni_core.plan_parallel import POST_ADAPTER_IN_ONNX
-from omni_core.speech_heads import Assembly, Frame, parallel
+from omni_core.speech_heads import Assembly, Frame, Joint, parallel
 from omni_core.speech_heads._parallel_blocks import decoder, final_norm, mean_of_streams
 from omni_core.speech_heads.parallel import Caches, ParallelHead, StreamLogits
 from omni_core.weight_quantizers import ServedLanguageModel
@@ -128,9 +130,26 @@ class ParallelSpeaker:
         served = components.load("weight_quantizers", card["weight_quantizer"], folder / "language_model", threads)
         self.head = ServedHead(folder, served)
         self.tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer")
-        self.end = self.head.layout.text_end
+        self.end, self.vocabulary = self.head.layout.text_end, self.head.layout.text_vocabulary_size
+        self.context = self.head.context_steps
         self.pads_forced = bool(self.head.facts.get("pads_forced", False))
         self.max_steps = self.head.layout.max_delay + round(MAX_ANSWER_S * self.head.facts["frame_rate_hz"])
+
+    def joints(self, encoder: Encoder, codec: Codec) -> list[Joint]:
+        layout, width, rate = self.head.layout, self.head.config.encoder_width, self.head.facts["frame_rate_hz"]
+        rows, table = layout.total_size, len(self.head.embeddings)
+        return [
+            Joint("values a frame", "the encoder", encoder.width, "the parallel head", width),
+            Joint("ids of text and codes", "its layout", rows, "its table", min(rows, table)),
+            Joint("codes a frame", "the parallel head", layout.num_streams, "the codec", codec.num_codebooks),
+            Joint("values a code", "the parallel head", layout.codebook_size, "the codec", codec.codebook_size),
+            Joint("frames a second", "the parallel head", rate, "the codec", codec.frame_rate_hz),
+        ]
+
+    def positions(self, question: Tensor) -> int:
+        """The prompt and one frame of answer: a longer one ends where the context does."""
+        layout = self.head.layout
+        return prompts.heard(Mode.AUDIO_TO_AUDIO, layout, question.shape[1]).tokens.shape[2] + layout.max_delay + 1
 
     def listen(self, features: Tensor) -> Tensor:
         """(frames, width) -> (1, frames, width)."""
@@ -159,7 +178,8 @@ class ParallelSpeaker:
             if waiting is not None:
                 yield Frame(self._text(text), waiting, False)
             waiting = codes
-        yield Frame(self._text(text), waiting, True)
+        limit = min(self.max_steps, self.context - prompt.tokens.shape[2])
+        yield Frame(self._text(text), waiting, True, ended=len(text) < limit)
 
     def _written(self, prompt: prompts.Prompt, features: Tensor | None) -> str:
         steps = decoding.answer_steps(self.head, prompt, features, MAX_WORDS_TOKENS, pads_forced=self.pads_forced)
@@ -205,7 +225,7 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
     assembly.progress(2, 3, "weights quantized")
     served = ServedHead(folder, quantizer.load(folder / "language_model", assembly.threads))
     return {**loss_of_quality(head, served, folder, assembly.turns),
-            "float32_bytes": sum(p.numel() * 4 for p in head.parameters())}  # fmt: skip
+            "float32_bytes": sum(p.numel() * 4 for p in head.parameters()), "context": head.context_steps}  # fmt: skip
 
 
 def _write_around(head: ParallelHead, folder: Path, facts: dict[str, Any], exact: bool) -> None:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from omni_core.codecs import Codec
+    from omni_core.encoders import Encoder
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -55,6 +58,24 @@ class Frame:
     text: str
     codes: Tensor | None
     last: bool
+    ended: bool = True
+    """Of the last one: the answer came to its own end, and was not cut off."""
+
+
+@dataclass(frozen=True)
+class Joint:
+    """One quantity that crosses from one part of a model to the next, as both state it."""
+
+    quantity: str
+    giver: str
+    given: float
+    taker: str
+    taken: float
+
+
+def holds_words(text: str) -> bool:
+    """True when there is a letter or a figure in it; what else is written of a sound is breath and noise."""
+    return any(character.isalnum() for character in text)
 
 
 class Speaker(Protocol):
@@ -63,6 +84,18 @@ class Speaker(Protocol):
     tokenizer: Any
     end: int
     """Token that ends a written answer."""
+    vocabulary: int
+    """Tokens that it has embeddings for."""
+    context: int
+    """Positions that its language model reads; 0: no limit is stated."""
+
+    def joints(self, encoder: Encoder, codec: Codec) -> list[Joint]:
+        """What it takes from the encoder, hands from part to part, and gives to the codec."""
+        ...
+
+    def positions(self, question: Any) -> int:
+        """Positions of the context that a question needs, its answer included as far as that cannot be cut short."""
+        ...
 
     def listen(self, features: Tensor) -> Any:
         """Encoder features (frames, width) -> the question, as `heard` and `answer` take it."""
@@ -91,7 +124,7 @@ class SpeechHead(Protocol):
     LANGUAGE_MODEL: str
 
     def assemble(self, assembly: Assembly) -> dict[str, Any]:
-        """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes."""
+        """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes, context (as Speaker's)."""
         ...
 
     def serve(self, folder: Path, card: dict[str, Any], threads: int) -> Speaker:

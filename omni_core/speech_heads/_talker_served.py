@@ -21,8 +21,11 @@ from torch import Tensor
 
 from data_contracts.components import ComponentsSettings
 from omni_core import components
+from omni_core.alignment import ALIGNER_FRAME_RATE_HZ
+from omni_core.codecs import Codec
+from omni_core.encoders import Encoder
 from omni_core.language_models.huggingface import CausalLanguageModel, chat_format
-from omni_core.speech_heads import Assembly, Frame
+from omni_core.speech_heads import Assembly, Frame, Joint, holds_words
 from omni_core.speech_heads.talker import Conditioning
 from omni_core.speech_text import speech_text
 from omni_core.train import load_listen, load_speak
@@ -47,6 +50,8 @@ class Thought:
 
     text: str
     states: Tensor
+    ended: bool
+    """It came to its end token, and was not cut off."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,29 @@ class TalkerSpeaker:
         self.chat = chat_format(self.tokenizer, parts.language_model.system_prompt)
         self.end = self.chat.end
         self.embeddings = load_file(folder / "embeddings.safetensors")["embeddings"]
+        self.vocabulary, self.context = len(self.embeddings), card.get("context", 0)
         self.language_model: ServedLanguageModel = components.load(
             "weight_quantizers", card["weight_quantizer"], folder / "language_model", threads
         )
+
+    def joints(self, encoder: Encoder, codec: Codec) -> list[Joint]:
+        adapter, talker, width = self.adapter.config, self.talker.config, self.embeddings.shape[1]
+        aligner, pack = ALIGNER_FRAME_RATE_HZ, self.language
+        return [
+            Joint("frames a second", "the encoder", encoder.frame_rate_hz, "the adapter", adapter.feature_rate_hz),
+            Joint("values a frame", "the encoder", encoder.width, "the adapter", adapter.feature_width),
+            Joint("values a position", "the adapter", adapter.model_width, "the language model", width),
+            Joint("values a position", "the language model", width, "the talker", talker.state_width),
+            Joint("phonemes", "the language pack", pack.num_bases, "the talker", talker.num_bases),
+            Joint("degrees of stress", "the language pack", pack.num_stresses, "the talker", talker.num_stresses),
+            Joint("duration frames a second", "the aligner", aligner, "the talker", talker.duration_rate_hz),
+            Joint("codes a frame", "the talker", talker.num_streams, "the codec", codec.num_codebooks),
+            Joint("values a code", "the talker", talker.codebook_size, "the codec", codec.codebook_size),
+            Joint("frames a second", "the talker", talker.frame_rate_hz, "the codec", codec.frame_rate_hz),
+        ]
+
+    def positions(self, question: Question) -> int:
+        return self.prefix.shape[3] + len(question.embeddings) + len(self.chat.suffix) + MAX_ANSWER_TOKENS
 
     @torch.no_grad()
     def listen(self, features: Tensor) -> Question:
@@ -92,13 +117,16 @@ class TalkerSpeaker:
 
     @torch.no_grad()
     def answer(self, question: Question) -> Iterator[Frame]:
+        if not holds_words(self.heard(question)):
+            yield Frame("", None, True)
+            return
         thought = self._think(question.embeddings)
         if not thought.text:
-            yield Frame("", None, True)
+            yield Frame("", None, True, thought.ended)
             return
         conditions = self._conditions(thought)
         for number, codes in enumerate(self.talker.speak(conditions), start=1):
-            yield Frame(thought.text, codes, number == conditions.shape[1])
+            yield Frame(thought.text, codes, number == conditions.shape[1], thought.ended)
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -108,13 +136,13 @@ class TalkerSpeaker:
         self.language_model.start(self.prefix)
         ids: list[int] = []
         states: list[np.ndarray] = []
-        inputs = torch.cat([question, self.embeddings[self.chat.suffix].float()])
+        inputs, ended = torch.cat([question, self.embeddings[self.chat.suffix].float()]), False
         while len(ids) < MAX_ANSWER_TOKENS:
             logits, hidden = self.language_model.step(inputs.numpy())
             if ids:
                 states.append(hidden[-1])
             token = int(logits.argmax())
-            if token == self.chat.end:
+            if ended := token == self.chat.end:
                 break
             ids.append(token)
             if in_a_loop(ids):
@@ -125,10 +153,10 @@ class TalkerSpeaker:
         text = self.tokenizer.decode(ids).strip()
         words = len(text.split())
         if not words:
-            return Thought("", torch.zeros(0, self.embeddings.shape[1]))
+            return Thought("", torch.zeros(0, self.embeddings.shape[1]), ended)
         states += states[-1:] * (len(ids) - len(states))
         owners = words_of_tokens(self.tokenizer, ids)
-        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words))
+        return Thought(text, mean_by_word(torch.from_numpy(np.stack(states)), owners, words), ended)
 
     def _conditions(self, thought: Thought) -> Tensor:
         """What the talker has to say, a condition a codec frame: (1, frames, width)."""
@@ -166,7 +194,7 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
     served = quantizer.load(folder / "language_model", assembly.threads)
     prefix = load_listen(folder / "listen")[1].keys_values.numpy()
     bytes_before = sum(p.numel() * 4 for p in lm.model.parameters())
-    return {**loss_of_quality(lm, served, prefix, assembly.turns), "float32_bytes": bytes_before}
+    return {**loss_of_quality(lm, served, prefix, assembly.turns), "float32_bytes": bytes_before, "context": lm.context}
 
 
 def loss_of_quality(

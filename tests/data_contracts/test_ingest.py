@@ -40,6 +40,7 @@ def test_a_manifest_lists_the_shards_of_a_role_in_order():
         "utterances/answer-01-00000.parquet",
         "utterances/answer-00-00001.parquet",
         "turns.parquet",
+        "sealed/answer-00-00000.parquet",
         "utterances/question-00-00000.parquet",
         "utterances/answer-00-00000.parquet",
     )
@@ -47,6 +48,7 @@ def test_a_manifest_lists_the_shards_of_a_role_in_order():
     places = ("00-00000", "00-00001", "01-00000")
     assert manifest.shards("answer") == [f"utterances/answer-{place}.parquet" for place in places]
     assert manifest.shards("speech") == []
+    assert manifest.sealed_shards("answer") == ["sealed/answer-00-00000.parquet"]
 
 
 def test_no_column_of_the_tables_may_be_missing():

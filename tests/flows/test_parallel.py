@@ -67,7 +67,7 @@ def preset(folder):
     slow = {"max_real_time_factor": 100.0, "max_time_to_first_audio_p95_ms": 1e5}
     return settings.model_copy(update={
         "ingest": small.ingest, "evaluate": small.evaluate, "compare": small.compare,
-        "benchmark": small.benchmark.model_copy(update=slow),
+        "consistency": small.consistency, "benchmark": small.benchmark.model_copy(update=slow),
     })  # fmt: skip
 
 

@@ -13,7 +13,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+
+from data_contracts.benchmark import PER_ANSWER, LatencyReport
 
 spec = importlib.util.spec_from_file_location("tiny", Path(__file__).with_name("tiny.py"))
 tiny = importlib.util.module_from_spec(spec)
@@ -63,6 +66,19 @@ def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     answers = load_version(settings.home, settings.promote.registered_model, "@champion").predict({"audio": [question]})
     waveform, sample_rate_hz = decode(base64.b64decode(answers["audio"][0]))
     assert len(waveform) > 0 and sample_rate_hz == answers["sample_rate_hz"][0] and answers["text"][0].strip()
+
+
+def test_the_champion_says_that_it_heard_nothing_in_silence_and_writes_no_answer(first, tmp_path, capsys):
+    import numpy as np
+
+    from flows.cli import main
+    from omni_core.audio import encode_wav
+
+    settings, _ = first
+    (tmp_path / "silence.wav").write_bytes(encode_wav(np.zeros(16_000, np.float32), 16_000))
+    answer = tmp_path / "answer.wav"
+    assert not main(["answer", str(tmp_path / "silence.wav"), "--home", settings.home, "--out", str(answer)])
+    assert "no words were heard in" in capsys.readouterr().out and not answer.exists()
 
 
 @pytest.fixture(scope="module")
@@ -163,8 +179,75 @@ def test_a_swapped_codec_recomputes_only_what_depends_on_it(first):
     parts = settings.components.model_copy(update={"codec": codec})
     swapped = settings.model_copy(update={"components": parts, "stages_at_once": 2, "threads": 2})
     planned = set(plan_of(swapped).stages_to_run)
-    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "benchmark", "evaluate",
+    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "check consistency",
+                            "benchmark", "evaluate",
                             "compare", "report"}  # fmt: skip
+    assert ran(swapped) == set()  # the champion beside it is as it was, so nothing is timed again
+
+
+def test_the_champion_answered_in_turn_with_the_challenger(first):
+    from tasks.home import store_of
+
+    settings, outcome = first
+    cards = [json.loads(path.read_text()) for path in Path(settings.home).glob("store/latency/*/card.json")]
+    (card,) = [card for card in cards if "champion" in card["inputs"]]
+    assert card["inputs"]["champion"] == outcome.evaluation.inputs["model"] != card["inputs"]["model"]
+    assert card["facts"]["champion"]["time_to_first_audio_ms"]["p95"] > 0 < card["facts"]["champion"]["peak_memory_mb"]
+    latency = store_of(settings.home).load(LatencyReport, card["digest"])
+    rows = pq.read_table(store_of(settings.home).folder(latency) / PER_ANSWER).to_pylist()
+    assert [row["who"] for row in rows[:4]] == ["challenger", "champion", "champion", "challenger"]
+    asked = settings.benchmark.questions * settings.benchmark.rounds
+    assert [sum(row["who"] == who for row in rows) for who in ("challenger", "champion")] == [asked, asked]
+    assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
+
+
+def test_the_flow_compare_times_two_known_models_in_one_session(first):
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.home import store_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, outcome = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    ours = f"model/{outcome.evaluation.inputs['model']}"
+    (swapped,) = {run.info.run_id for run in runs if run.data.tags.get("lineage.quantize", ours) != ours}
+    groups = {name: getattr(settings, name) for name in ("benchmark", "compare", "promote")}
+    verdict = compare(CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups))
+    latency = store_of(settings.home).load(LatencyReport, verdict.inputs["latency"])
+    assert latency.inputs["champion"] == outcome.evaluation.inputs["model"] != latency.inputs["model"]
+    assert "time_to_first_audio_p95_ms" in verdict.facts["comparisons"]
+
+
+def test_a_swapped_language_model_starts_from_the_champion_as_the_plan_says(first, tmp_path):
+    """And again at no cost: the start is in the cache key, and stays what it was."""
+    from data_contracts.quantize import QuantizedModel
+    from data_contracts.train import Checkpoint
+    from flows.retrain import retrain
+    from tasks.home import store_of
+    from tasks.plan import plan_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, _ = first
+    other = tiny.write_language_model(tmp_path / "other", tiny.turns(), width=48, seed=5)
+    parts = settings.components
+    language_model = parts.language_model.model_copy(update={"weights": str(other)})
+    swapped = settings.model_copy(update={"components": parts.model_copy(update={"language_model": language_model})})
+    plan, store = plan_of(swapped), store_of(settings.home)
+    outcome = retrain(swapped)
+    model = store.load(QuantizedModel, outcome.evaluation.inputs["model"])
+    listen, speak = (store.load(Checkpoint, model.inputs[role]) for role in ("listen", "speak"))
+    champion = plan.starts["train listen"]
+    assert champion and listen.inputs["start"] == speak.inputs["start"] == plan.starts["train speak"] == champion
+    assert {"start_alignment_loss_random", "start_alignment_loss_warm"} <= set(listen.facts)
+    assert {"start_loss_random", "start_loss_warm"} <= set(speak.facts)
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time desc"])
+    logged = runs[0].data.metrics
+    assert logged["train_listen/start_alignment_loss_warm"] == pytest.approx(listen.facts["start_alignment_loss_warm"])
+    page = (store.folder(outcome.report) / "report.html").read_text()
+    assert "start_alignment_loss_random" in page and "start_alignment_loss_warm" in page
+    assert "train listen" not in ran(swapped)
 
 
 def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
@@ -175,3 +258,28 @@ def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
     gone = settings.ingest.model_copy(update={"sources": (str(tmp_path / "gone"),)})
     with pytest.raises(SourceError, match="gone' is not a folder"):
         retrain(settings.model_copy(update={"ingest": gone}))
+
+
+def test_two_models_are_compared_by_name_and_nothing_is_promoted(first):
+    from data_contracts.errors import PromotionError
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, _ = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
+    chosen = CompareRunSettings(home=settings.home, challenger=runs[0].info.run_id[:10], champion="champion")
+    verdict = compare(chosen.model_copy(update={"compare": settings.compare}))
+    assert verdict.facts["decision"] == "INCONCLUSIVE" and verdict.facts["comparisons"]["own_speech_wer"]["gain"] == 0
+    with pytest.raises(PromotionError, match="has no version 'previous'"):
+        compare(chosen.model_copy(update={"champion": "previous"}))
+
+
+def test_the_champion_s_latency_is_measured_anew_whatever_the_cache_holds(first):
+    from data_contracts.every_day import BenchmarkRunSettings
+    from flows.benchmark import benchmark
+
+    settings, outcome = first
+    latency = benchmark(BenchmarkRunSettings(home=settings.home, benchmark=settings.benchmark))
+    assert latency.inputs["model"] == outcome.latency.inputs["model"] and latency.digest != outcome.latency.digest

@@ -5,6 +5,7 @@ from rich.console import Console
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.promote import Promotion
 from data_contracts.report import Report
@@ -24,7 +25,12 @@ def metric(value: float) -> dict:
 def journey(title: str, own_speech_wer: float) -> Journey:
     metrics = {"own_speech_wer": metric(own_speech_wer), "codec_wer": metric(0.05), "teacher_wer": metric(0.04)}
     latency = {"time_to_first_audio_ms": {"p50": 500, "p95": 900}, "real_time_factor": {"p50": 0.4, "p95": 0.6}}
+    checks = [
+        {"check": "answers end", "passed": True},
+        {"check": "silence gives no speech", "passed": own_speech_wer < 0.1},
+    ]
     outcome = Outcome(
+        consistency=artifact(ConsistencyReport, checks=checks),
         latency=artifact(LatencyReport, **latency),
         evaluation=artifact(EvaluationReport, metrics=metrics),
         verdict=artifact(Verdict, decision="PROMOTE", reasons=["better"]),
@@ -63,3 +69,9 @@ def test_page_and_clips_are_published_under_the_title(tmp_path):
     assert page == tmp_path / "home" / "reports" / "my-run-1-2" / "report.html" and page.read_text() == "page"
     assert [path.name for path in (page.parent / "clips").iterdir()] == ["a.ogg"]
     assert not (page.parent / "card.json").exists()
+
+
+def test_a_model_that_is_not_consistent_says_in_what():
+    text = shown(score_table([journey("quickstart", 0.08), journey("swap", 0.2)]))
+    line = next(line for line in text.splitlines() if "consistency" in line)
+    assert "passed" in line and "not so: silence gives no speech" in line

@@ -95,6 +95,34 @@ def _teach(model, tokenizer, rows: list[dict[str, str]], steps: int = 60) -> Non
     model.eval()
 
 
+def teach_folder(folder: Path, rows: list[dict[str, str]], steps: int = 60) -> None:
+    """Teach a saved model of any class the answers, in its own chat format, and save it again."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from omni_core.chat_format import chat_format
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+    chat = chat_format(tokenizer, "Answer.")
+
+    def words(text: str) -> list[int]:
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    chats = [
+        torch.tensor([*chat.prefix, *words(row["question_text"]), *chat.suffix, *words(row["answer_text"]), chat.end])
+        for row in rows
+    ]
+    ids = pad_sequence(chats, batch_first=True)
+    labels = pad_sequence(chats, batch_first=True, padding_value=-100)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+    model.eval().save_pretrained(folder)
+
+
 def settings(folder: Path, **changes) -> RetrainSettings:
     """Settings that touch every stage and take seconds in each; `changes` are whole groups, by name."""
     rows = turns()
@@ -116,8 +144,10 @@ def settings(folder: Path, **changes) -> RetrainSettings:
         "train": {"listen": {"alignment_steps": 4, "alignment_batch": 4, "answer_steps": 2, "answer_batch": 2},
                   "speak": {"steps": 4, "batch": 4}},
         "quantize": {"weight_quantizer": "none"},
+        "consistency": {"answers": 1, "threads": 1, "max_own_speech_wer": 100.0, "min_ended_answers": 0.0,
+                        "max_speech_on_silence_s": 60.0},
         "benchmark": {"questions": 3, "warmup": 1, "threads": 1},
-        "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_in_report": 2,
+        "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_kept": 2,
                      "judge": str(REPOSITORY / "var" / "weights" / "whisper_tiny_en")},
         "compare": {"replicates": 200, "gates": {
             "max_own_speech_wer": 100.0, "min_answer_accuracy": 0.0, "min_distill_mos": 1.0}},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections import namedtuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.benchmark import BenchmarkSettings, LatencyReport
+from data_contracts.benchmark import ANSWER_TIMES, BenchmarkSettings, LatencyReport
+from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import TURN, UTTERANCE, Manifest
 from omni_core.audio import decode, encode_flac
+from omni_core.consistency import gate
 from omni_core.store import ArtifactStore
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -73,7 +77,7 @@ def spoken(voice) -> dict[str, bytes]:
 def manifest(store, spoken) -> Manifest:
     """A manifest of six test turns by two speakers; turn ids are not in the order of the rows."""
     with store.scratch(Manifest.kind) as folder:
-        (folder / "utterances").mkdir()
+        (folder / "sealed").mkdir()
         rows = {"question": [], "answer": []}
         turns = []
         for number, (question, answer, topic) in enumerate(PAIRS):
@@ -83,8 +87,9 @@ def manifest(store, spoken) -> Manifest:
                           "answer_id": f"answer-{number}", "question_text": question, "answer_text": answer,
                           "topic": topic, "split": "test", "language": "en"})  # fmt: skip
         for role, table in rows.items():
-            pq.write_table(pa.Table.from_pylist(table, schema=UTTERANCE), folder / f"utterances/{role}-00000.parquet")
-        pq.write_table(pa.Table.from_pylist(turns, schema=TURN), folder / "turns.parquet")
+            pq.write_table(pa.Table.from_pylist(table, schema=UTTERANCE), folder / f"sealed/{role}-00-00000.parquet")
+        pq.write_table(pa.Table.from_pylist(turns, schema=TURN), folder / "sealed" / "turns.parquet")
+        pq.write_table(pa.Table.from_pylist([], schema=TURN), folder / "turns.parquet")
         return store.commit(Manifest, folder, settings={"language": "en"}, licences={"tests": "Apache-2.0"})
 
 
@@ -150,7 +155,6 @@ def make_report(store):
         table = {
             "turn_id": [f"turn-{i:03d}" for i in range(turns)],
             "speaker": list(speaker) if speaker is not None else [f"voice-{i % 5}" for i in range(turns)],
-            "time_to_first_audio_ms": [400.0 + i for i in range(turns)],
             **columns,
         }
         with store.scratch(EvaluationReport.kind) as folder:
@@ -167,19 +171,47 @@ def make_report(store):
 
 @pytest.fixture
 def make_latency(store):
-    """make_latency(passed=True) -> LatencyReport of three answers."""
+    """make_latency(passed=True) -> LatencyReport of forty answers; of the champion's too, at its own p95, when it is given."""
 
-    def make(passed: bool = True) -> LatencyReport:
+    def make(
+        passed: bool = True, champion_ms: float | None = 400.0, challenger_ms: float = 400.0, **card
+    ) -> LatencyReport:
         factor = 0.5 if passed else 1.5
-        rows = [{"time_to_first_audio_s": 0.4 + i / 10, "total_s": 2.0 * factor, "audio_s": 2.0} for i in range(3)]
+        sides = {"challenger": challenger_ms} | ({"champion": champion_ms} if champion_ms is not None else {})
+        rows = [
+            {"who": who, "round": 0, "question_id": f"question-{i}", "source": "tests", "speaker": f"voice-{i % 5}",
+             "time_to_first_audio_s": wait_ms * (1 + i / 100) / 1000, "total_s": 2.0 * factor, "audio_s": 2.0}
+            for i in range(40) for who, wait_ms in sides.items()
+        ]  # fmt: skip
         with store.scratch(LatencyReport.kind) as folder:
-            pq.write_table(pa.Table.from_pylist(rows), folder / "per_answer.parquet")
+            pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER_TIMES), folder / "per_answer.parquet")
             facts = {"time_to_first_audio_ms": {"p50": 500.0, "p95": 590.0}, "real_time_factor": {"p50": factor, "p95": factor},
-                     "peak_memory_mb": 900, "answers": 3, "hardware": "a test, 1 thread", "passed": passed,
+                     "peak_memory_mb": 900, "answers": 40, "hardware": "a test, 1 thread", "passed": passed,
                      "reasons": [] if passed else ["real-time factor is 1.50, over the bound of 1.00"]}  # fmt: skip
             return store.commit(
-                LatencyReport, folder, settings=BenchmarkSettings().model_dump(mode="json"), facts=facts
+                LatencyReport, folder, settings=BenchmarkSettings().model_dump(mode="json"), facts=facts, **card
             )
+
+    return make
+
+
+@pytest.fixture
+def make_consistency(store):
+    """make_consistency(own_speech_wer=0.1) -> ConsistencyReport of three answers, measured against the usual bounds."""
+
+    def make(own_speech_wer: float = 0.1) -> ConsistencyReport:
+        facts = {
+            "own_speech_wer": own_speech_wer,
+            "words": 20,
+            "answers": 3,
+            "ended_answers": 1.0,
+            "speech_on_silence_s": 0.0,
+        }
+        rows, reasons = gate(facts, ConsistencySettings())
+        facts |= {"passed": not reasons, "reasons": reasons, "checks": [asdict(row) for row in rows]}
+        with store.scratch(ConsistencyReport.kind) as folder:
+            (folder / "consistency.json").write_text(json.dumps(facts))
+            return store.commit(ConsistencyReport, folder, facts=facts)
 
     return make
 

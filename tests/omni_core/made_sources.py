@@ -50,5 +50,6 @@ def run(tmp_path: Path, settings: IngestSettings, name: str = "store", **kwargs)
 
 
 def utterances(store: ArtifactStore, manifest: Manifest, role: str) -> list[dict]:
-    folder = store.folder(manifest)
-    return [row for name in manifest.shards(role) for row in pq.read_table(folder / name).to_pylist()]
+    """Rows of every split, the sealed one last."""
+    folder, shards = store.folder(manifest), [*manifest.shards(role), *manifest.sealed_shards(role)]
+    return [row for name in shards for row in pq.read_table(folder / name).to_pylist()]

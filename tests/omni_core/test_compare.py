@@ -3,14 +3,17 @@
 import time
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from data_contracts.benchmark import ANSWER_TIMES, LatencyReport
 from data_contracts.compare import CompareSettings
 from data_contracts.errors import ArtifactError, MetricError
 from omni_core.compare import compare, decide
 from omni_core.metrics import Figure
-from omni_core.paired_scores import compare_scores
-from omni_core.scores import Scores
+from omni_core.paired_scores import compare_scores, corrected
+from omni_core.scores import FIRST_AUDIO, Sample, Scores, timed_together
 
 FAST = CompareSettings(replicates=200, wer_margin=0.02, accuracy_margin=0.03, mos_margin=0.1)
 FIGURES = {
@@ -132,14 +135,39 @@ def test_twenty_turns_or_three_speakers_are_too_few_however_clear(judge_pair):
     assert any("at least 0 more turns and 1 more speakers are needed" in r for r in few["reasons"])
 
 
-def test_a_slower_p95_blocks_a_promotion_but_does_not_reject(judge_pair, make_report, store, make_latency):
-    fast, slow = {"time_to_first_audio_ms": np.full(100, 400.0)}, {"time_to_first_audio_ms": np.full(100, 500.0)}
-    better, worse = columns(wer=0.02, seed=1), columns(wer=0.3, seed=1)
-    facts = judge_pair(better | slow, worse | fast)
+def test_a_slower_p95_in_one_session_rejects_and_a_faster_one_does_not(make_report, store, make_latency):
+    better, worse = make_report(**columns(wer=0.02, seed=1)), make_report(**columns(wer=0.3, seed=1))
+    facts = compare(store, better, worse, make_latency(challenger_ms=500.0), FAST).facts
     p95 = facts["comparisons"]["time_to_first_audio_p95_ms"]
-    assert (p95["challenger"], p95["champion"], p95["gain"]) == (500, 400, pytest.approx(-0.25))
-    assert facts["decision"] == "INCONCLUSIVE" and "beyond the margin of 5.0 %" in p95["rule"]
-    assert judge_pair(better | fast, worse | slow)["decision"] == "PROMOTE"
+    assert (p95["challenger"], p95["champion"]) == (pytest.approx(500 * 1.37), pytest.approx(400 * 1.37))
+    assert p95["gain"] == pytest.approx(-0.25) and (p95["n"], p95["clusters"]) == (40, 5)
+    assert facts["decision"] == "REJECT" and "beyond the margin of 5.0 %" in p95["rule"]
+    assert compare(store, better, worse, make_latency(champion_ms=500.0), FAST).facts["decision"] == "PROMOTE"
+
+
+def test_times_of_another_session_or_of_another_champion_are_refused(make_report, store, make_latency):
+    new, old = make_report(**columns()), make_report(**columns(seed=1))
+    with pytest.raises(
+        MetricError, match=r"time_to_first_audio_p95_ms cannot be computed: .* no question both with sound"
+    ):
+        compare(store, new, old, make_latency(champion_ms=None), FAST)
+    other = make_latency(inputs={"champion": new})
+    with pytest.raises(ArtifactError, match=r"did not time the champion .* beside the other; run the flow again"):
+        compare(store, new, old, other, FAST)
+
+
+def test_a_questions_time_is_the_median_of_its_rounds_and_silence_is_left_out(store, make_report):
+    waits = {"challenger": [[0.4, 0.9, 0.5], [0.3, 0.3, 0.3]], "champion": [[0.2, 0.2, 0.8], [0.0, 0.3, 0.3]]}
+    rows = [
+        {"who": who, "round": turn, "question_id": f"q{number}", "source": "s", "speaker": "v", "time_to_first_audio_s": s}
+        for who, questions in waits.items() for number, times in enumerate(questions) for turn, s in enumerate(times)
+    ]  # fmt: skip
+    with store.scratch("latency") as folder:
+        pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER_TIMES), folder / "per_answer.parquet")
+        latency = store.commit(LatencyReport, folder)
+    report = make_report(**columns())
+    ours, theirs = timed_together(store, latency, report, report)
+    assert (list(ours.values), list(theirs.values), list(ours.speakers)) == ([500.0], [200.0], ["s/v"])
 
 
 def test_more_targets_make_each_one_harder_to_show(judge_pair):
@@ -204,13 +232,10 @@ def test_figures_scored_on_a_part_count_that_part_alone(judge_pair):
             MetricError,
             "own_speech_wer cannot be computed: no turn has reference_words",
         ),
-        ({"time_to_first_audio_ms": [0.0] * 100}, MetricError, "time_to_first_audio_p95_ms cannot be computed"),
         ({"mos": [None] * 3 + [3.0] * 97}, MetricError, "distill_mos of turn turn-000 was scored for one of"),
     ],
 )
 def test_an_unreadable_metric_is_named_with_its_turn(store, make_report, make_latency, spoil, error, what):
-    import pyarrow as pa
-
     spoiled = {name: pa.array(values, from_pandas=False) for name, values in spoil.items()}
     with pytest.raises(error, match=what):
         compare(store, make_report(**(columns() | spoiled)), make_report(**columns(seed=1)), make_latency(), FAST)
@@ -230,6 +255,22 @@ def test_a_table_without_the_column_and_a_torn_table_are_refused(store, make_rep
         torn = store.commit(type(report), folder, facts=make_report(**columns()).facts)
     with pytest.raises(ArtifactError, match=r"per_utterance\.parquet of evaluation .* cannot be read"):
         compare(store, torn, None, make_latency(), FAST)
+
+
+def test_a_report_altered_by_hand_since_it_was_measured_is_refused(store, make_report, make_latency):
+    new, old, latency = make_report(**columns()), make_report(**columns(seed=1)), make_latency()
+    for report, name in (
+        (new, "per_utterance.parquet"),
+        (old, "per_utterance.parquet"),
+        (latency, "per_answer.parquet"),
+    ):
+        path = store.folder(report) / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])  # as long: only the hash tells
+        with pytest.raises(ArtifactError, match=rf"'{name}' was altered after it was written .* run the flow again"):
+            compare(store, new, old, latency, FAST)
+        path.write_bytes(whole)
+    assert compare(store, new, old, latency, FAST).facts["decision"]
 
 
 def test_a_target_that_nobody_measured_is_refused(judge_pair):
@@ -255,7 +296,7 @@ def test_a_guard_that_one_report_lacks_is_refused(store, make_report, make_laten
 def scores(data, speakers):
     names = {name: np.asarray(values, float) for name, values in data.items()}
     turn_ids = [str(i) for i in range(len(speakers))]
-    times = {"time_to_first_audio_p95_ms": np.full(len(speakers), 400.0)}
+    times = {FIRST_AUDIO: Sample(np.full(len(speakers), 400.0), speakers)}
     return Scores(turn_ids, speakers, FIGURES, {name: figure.sums(names) for name, figure in FIGURES.items()}, times)
 
 
@@ -282,7 +323,9 @@ def test_equal_models_are_promoted_in_at_most_five_percent_of_2000_comparisons(m
     )  # the worst case
     rng, latency, promoted = np.random.default_rng(0), make_latency(), 0
     for _ in range(2000):
-        comparisons = compare_scores(*clustered(rng, 7, 105), guards_always_hold)
+        comparisons, _ = corrected(
+            compare_scores(*clustered(rng, 7, 105), guards_always_hold), None, guards_always_hold
+        )
         promoted += decide(comparisons, latency, guards_always_hold)[0] == "PROMOTE"
     assert 0.02 < promoted / 2000 <= 0.05  # three targets come near the level, not far under it
 
@@ -291,3 +334,20 @@ def test_two_thousand_replicates_of_150_turns_take_under_two_seconds(judge_pair)
     started = time.perf_counter()
     judge_pair(columns(150), columns(150, seed=1), settings=CompareSettings())
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("with_champion", [False, True])
+def test_a_model_whose_text_and_speech_differ_is_rejected_whatever_its_scores(
+    store, make_report, make_latency, make_consistency, with_champion
+):
+    better, worse = (
+        make_report(**columns(wer=0.02, seed=1)),
+        make_report(**columns(wer=0.3, seed=1)) if with_champion else None,
+    )
+    verdicts = [compare(store, better, worse, make_latency(), FAST, make_consistency(wer)).facts for wer in (0.1, 0.7)]
+    assert [verdict["decision"] for verdict in verdicts] == ["PROMOTE", "REJECT"]
+    assert any("consistency gate passed: the parts fit" in reason for reason in verdicts[0]["reasons"])
+    assert any(
+        "consistency gate failed: in 3 validation answers the judge hears 70% of the words otherwise" in reason
+        for reason in verdicts[1]["reasons"]
+    )

@@ -1,21 +1,23 @@
 """Evaluation asks the sealed questions, counts what comes back, and stops rather than report a number that is none."""
 
 import json
+import shutil
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.errors import MetricError, SourceError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
-from data_contracts.ingest import Manifest
+from data_contracts.ingest import TURN, UTTERANCE, Manifest
 from omni_core import tables
 from omni_core.audio import decode
 from omni_core.evaluate import checked, score_model
 from omni_core.metrics.truncation import Truncation
 from omni_core.sealed_set import digest_of, sealed_turns
 
-SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_in_report=2, threads=1)
+SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_kept=2, threads=1)
 
 
 @pytest.fixture
@@ -116,15 +118,28 @@ def test_every_cheap_metric_joins_in_one_table_and_slices_add_up(run, parrot, tm
 
 
 def test_no_test_turn_is_refused(store):
-    import pyarrow as pa
-
-    from data_contracts.ingest import TURN
-
     with store.scratch(Manifest.kind) as folder:
-        pq.write_table(pa.Table.from_pylist([], schema=TURN), folder / "turns.parquet")
+        (folder / "sealed").mkdir()
+        pq.write_table(pa.Table.from_pylist([], schema=TURN), folder / "sealed" / "turns.parquet")
         empty = store.commit(Manifest, folder)
     with pytest.raises(SourceError, match="no test turn to evaluate on"):
         sealed_turns(store, empty, 5)
+
+
+def test_an_answer_of_codes_alone_is_one_sentence_with_its_mend(store, manifest):
+    with store.scratch(Manifest.kind) as folder:
+        shutil.copytree(store.folder(manifest), folder, dirs_exist_ok=True)
+        path = folder / "sealed" / "answer-00-00000.parquet"
+        rows = [row | {"audio": b""} for row in pq.read_table(path).to_pylist()]
+        pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), path)
+        coded = store.commit(Manifest, folder)
+    with pytest.raises(SourceError, match=r"test turn 4f-lights/5 came as codes alone.*coded_answers.*'speak'"):
+        sealed_turns(store, coded, 5)
+
+
+def test_a_row_says_where_its_speaker_is_from(run, parrot):
+    _, rows = run(parrot())
+    assert {(row["source"], row["speaker"]) for row in rows} == {("tests", "voice-0"), ("tests", "voice-1")}
 
 
 def test_a_report_in_the_store_can_be_compared_with_itself(store, manifest, judge, parrot, make_latency):

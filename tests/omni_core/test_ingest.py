@@ -2,12 +2,14 @@
 
 import os
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 
+from data_contracts.errors import SourceError
 from data_contracts.ingest import REJECTED, TURN, UTTERANCE, Manifest, QualitySettings
-from omni_core import shards
+from omni_core import shards, tables
 from omni_core.audio import decode
 from omni_core.store import ArtifactStore
 from omni_core.teacher import load_voice
@@ -22,7 +24,8 @@ def spoken(tmp_path_factory) -> tuple[ArtifactStore, Manifest]:
 
 def test_texts_are_spoken_into_turns_of_the_schema(spoken):
     store, manifest = spoken
-    turns = pq.read_table(store.folder(manifest) / "turns.parquet")
+    folder = store.folder(manifest)
+    turns = pa.concat_tables([pq.read_table(folder / "turns.parquet"), pq.read_table(folder / "sealed/turns.parquet")])
     questions, answers = utterances(store, manifest, "question"), utterances(store, manifest, "answer")
     assert turns.schema == TURN
     assert pq.read_schema(store.folder(manifest) / manifest.shards("answer")[0]) == UTTERANCE
@@ -45,6 +48,33 @@ def test_equal_answers_of_a_split_are_one_utterance_in_the_plain_voice(spoken):
         seed_free = len(plain.speak(row["text"]))
         assert (rate_hz, row["speaker"], row["synthesized"]) == (24_000, "hibari/heart", True)
         assert len(waveform) == seed_free and row["duration_s"] == pytest.approx(len(waveform) / 24_000)
+
+
+def test_the_test_split_lies_in_files_of_its_own_that_no_stage_of_training_is_handed(spoken):
+    store, manifest = spoken
+    folder, sealed = store.folder(manifest), [name for name in manifest.files if name.startswith("sealed/")]
+    assert sorted(sealed) == [
+        "sealed/answer-00-00000.parquet",
+        "sealed/question-00-00000.parquet",
+        "sealed/turns.parquet",
+    ]
+    for name in manifest.files:
+        if name.endswith(".parquet") and "split" in pq.read_schema(folder / name).names:
+            splits = set(pq.read_table(folder / name)["split"].to_pylist())
+            assert splits == {"test"} if name in sealed else splits <= {"train", "validation"}, name
+    handed = [shard for role in ("question", "answer", "speech") for shard in manifest.shards(role)]
+    assert len(handed) == 2 and not set(handed) & set(sealed)
+    with pytest.raises(SourceError, match=r"the test split is sealed.*logs every look"):
+        list(tables.rows(store, manifest, manifest.sealed_shards("answer")[0]))
+
+
+def test_more_test_turns_change_no_shard_that_is_trained_on(tmp_path):
+    source = write_source(tmp_path / "a", three_splits())
+    _, before = run(tmp_path, settings_for(source))
+    write_source(tmp_path / "a", [turn(70, split="test"), *three_splits()])
+    _, after = run(tmp_path, settings_for(source))
+    assert set(unchanged_shards(before, after)) == {*before.shards("question"), *before.shards("answer")}
+    assert before.files["turns.parquet"] == after.files["turns.parquet"] and after.facts["turns"]["test"] == 2
 
 
 def test_questions_are_varied_and_stored_at_16_khz(spoken):
@@ -98,7 +128,8 @@ def test_rows_at_the_end_and_one_more_source_leave_full_shards_as_they_were(tmp_
     assert before.shards("question") == ["utterances/question-00-00000.parquet", "utterances/question-00-00001.parquet"]
     assert after.facts["rejected_by_rule"] == {"text_leakage": 1}
     # t2 left the first shard of questions and its answer that of answers; nothing moved up from the second shard
-    assert after.shards("question") == [*before.shards("question"), "utterances/question-01-00000.parquet"]
+    assert after.shards("question") == before.shards("question")
+    assert after.sealed_shards("question") == [f"sealed/question-0{source}-00000.parquet" for source in (0, 1)]
     rest = settings_for(first, quality=ANY, shard_rows=8)
     _, without_leak = run(tmp_path, rest)
     assert {"utterances/question-00-00000.parquet", "utterances/answer-00-00000.parquet"} <= set(

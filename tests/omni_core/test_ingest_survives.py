@@ -22,7 +22,9 @@ def test_a_killed_run_goes_on_with_the_shards_that_were_finished(tmp_path):
     written_ns, seen = finished.stat().st_mtime_ns, []
     _, manifest = run(tmp_path, settings, progress=lambda done, total, what: seen.append(done))
 
-    assert finished.name == "answer-00-00000.parquet" and written_ns and min(seen) > 6 and max(seen) == 16 + 6
+    assert (
+        finished.name == "utterances-answer-00-00000.parquet" and written_ns and min(seen) > 6 and max(seen) == 16 + 6
+    )
     assert not list((tmp_path / "home" / "work").iterdir()) and not list((tmp_path / "store" / ".tmp").iterdir())
     _, whole = run(tmp_path / "fresh", settings)
     assert manifest.digest == whole.digest

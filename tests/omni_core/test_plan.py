@@ -15,7 +15,7 @@ from omni_core.plan_refusals import checked_facts
 from tests.flows import tiny
 from tests.omni_core.language_models import classes
 
-AFTER_A_MODEL = {"quantize", "benchmark", "evaluate", "compare", "report"}
+AFTER_A_MODEL = {"quantize", "check consistency", "benchmark", "evaluate", "compare", "report"}
 REACHED = {
     "encoder": {"encoder features", "train listen"},
     "language_model": {"language model states", "train listen", "train speak"},

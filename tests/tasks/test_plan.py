@@ -25,12 +25,13 @@ PART_OF = {
     "ComponentsSettings": {"encoder", "language model", "codec", "speech head"}, "QuantizeSettings": {"weight quantizer"},
     "IngestSettings": {"data"}, "Manifest": {"ingest"}, "FittedCodec": {"fit codec"}, "Aligner": {"fit aligner"},
     "QuantizedModel": {"quantize"}, "LatencyReport": {"benchmark"},
+    "ConsistencyReport": {"check consistency"},
 }  # fmt: skip
 """Type in a task's signature -> what the plan calls it."""
-NOT_OF_A_MODEL = {"FeaturesSettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
+NOT_OF_A_MODEL = {"FeaturesSettings", "ConsistencySettings", "BenchmarkSettings", "EvaluateSettings", "CompareSettings"}
 BY_NAME = {"questions": "encoder features", "targets": "speech targets", "states": "language model states",
            "codes": "answer codes", "recipe_stage": "", "language": "language", "evaluation": "evaluate",
-           "challenger": "evaluate", "home": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
+           "challenger": "evaluate", "home": "", "start": "", "judge": "", "shard": "", "shards": "", "champion": ""}  # fmt: skip
 
 
 BEFORE = {"train adaption": "train alignment", "train multimodal": "train adaption"}

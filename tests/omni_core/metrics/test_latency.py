@@ -29,6 +29,6 @@ def test_the_benchmarks_own_table_is_read(store, make_latency, load):
     report = make_latency()
     columns = arrays(columns_of(pq.read_table(store.folder(report) / "per_answer.parquet").to_pylist()))
     first, speed = load("latency").figures
-    assert first.of(columns) == pytest.approx(500) and speed.of(columns) == pytest.approx(
+    assert first.of(columns) == pytest.approx(400 * 1.195) and speed.of(columns) == pytest.approx(
         report.facts["real_time_factor"]["p50"]
     )

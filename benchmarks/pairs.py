@@ -1,0 +1,91 @@
+"""Tiny models of every class enter, docs/pairs.md leaves: every pair of language model, encoder, codec and head through the flow.
+
+nice .venv/bin/python benchmarks/pairs.py [--home /tmp/pairs] [--only TEXT]     # a second run finds most of it in the cache
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "pairs.md"
+HEAD = """# Every pair, through the flow
+
+Language model class x encoder x codec x speech head. {rows} runs of the real flow (`flows.retrain`) in which each value of
+every column meets each value of every other column at least once: {pairs} pairs. All components are real classes at a size of
+kilobytes, with random weights (the language model is taught the answers for seconds), written by `save_pretrained` and
+loaded from local folders; {turns} turns, a handful of steps. *Passed* means: the parts fit (`check consistency`), the model
+was served and answered within its context, scored, judged, registered, and the registered version answered its probes as
+before. It says nothing of quality. Written by `python benchmarks/pairs.py`; a few rows are in the test suite
+(`tests/flows/test_pairs.py`).
+
+| language model | encoder | codec | speech head | outcome | seconds |
+|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the page."""
+
+    row: tuple[str, ...]
+    outcome: str
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """The flow ended with a registered model."""
+        return self.outcome == "passed"
+
+
+def run(row: tuple[str, ...], folder: Path) -> Result:
+    """One run of the flow; what goes wrong is the row's outcome."""
+    from flows.retrain import retrain
+    from tests.flows import pairs
+
+    started = time.monotonic()
+    try:
+        promotion = retrain(pairs.settings_of(row, folder)).promotion.facts
+        outcome = "passed" if promotion["promoted"] or promotion["version"] else f"not promoted: {promotion['reason']}"
+    except Exception as error:
+        traceback.print_exc()
+        outcome = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+    return Result(row, outcome, time.monotonic() - started)
+
+
+def write_page(results: list[Result], pairs: int, turns: int) -> None:
+    """The page, whole."""
+    text = HEAD.format(rows=len(results), pairs=pairs, turns=turns)
+    lines = [f"| {' | '.join(result.row)} | {result.outcome} | {result.seconds:.0f} |" for result in results]
+    PAGE.write_text(text + "\n".join(lines) + "\n")
+
+
+def main() -> int:
+    """0 when every row has passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, default=Path("var/pairs"), help="where components and runs go (var/pairs)")
+    parser.add_argument("--only", default="", help="rows that hold all of these words; the page is not written")
+    arguments = parser.parse_args()
+    from flows.environment import prepare
+
+    prepare(arguments.home.absolute() / "home")
+    from tests.flows import pairs, tiny
+
+    rows = pairs.covering_rows(pairs.FACTORS)
+    wanted = [row for row in rows if set(arguments.only.split()) <= set(row)]
+    results = []
+    for number, row in enumerate(wanted, start=1):
+        results.append(run(row, arguments.home.absolute()))
+        print(
+            f"{number}/{len(wanted)} {' '.join(row)}: {results[-1].outcome} ({results[-1].seconds:.0f} s)", flush=True
+        )
+        if not arguments.only:  # after each row: what was found is kept, whenever it is stopped
+            write_page(results, len(set().union(*map(pairs.pairs_in, wanted[:number]))), len(tiny.turns()))
+    return 0 if all(result.passed for result in results) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
