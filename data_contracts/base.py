@@ -10,10 +10,35 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 OMNI_CORE = Path(__file__).resolve().parent.parent / "omni_core"
 
 
-class Settings(BaseModel):
-    """A frozen group of settings; an unknown name is refused; attribute docstrings become the form's help."""
+def with_bounds(schema: dict[str, Any]) -> None:
+    """Add each setting's bounds to its help: "Longest utterance kept, in seconds. (1 to 60)".
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    The form checks bounds, but tells them only to someone who has broken one.
+    """
+    for setting in schema.get("properties", {}).values():
+        if (said := _bounds(setting)) and "prefixItems" not in setting:
+            setting["description"] = f"{setting.get('description', '')} ({said})".strip()
+
+
+def _bounds(setting: dict[str, Any]) -> str:
+    for low, high, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+    ):
+        if low in setting and high in setting:
+            return f"{setting[low]:g} to {setting[high]:g}{unit}"
+        words = {low: f"at least {{:g}}{unit}", "exclusiveMinimum": "over {:g}",
+                 high: f"at most {{:g}}{unit}", "exclusiveMaximum": "under {:g}"}  # fmt: skip
+        if said := [text.format(setting[key]) for key, text in words.items() if key in setting]:
+            return ", ".join(said)
+    return ""
+
+
+class Settings(BaseModel):
+    """A frozen group of settings; an unknown name is refused; attribute docstrings and bounds become the form's help."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, json_schema_extra=with_bounds)
 
 
 class FileEntry(BaseModel):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from data_contracts.base import Settings, member_of
@@ -42,7 +44,7 @@ class CodecSettings(Settings):
     """Entries a codebook of a fitted codec."""
     patch_frames: int = Field(7, ge=1, le=16)
     """Mel frames (11.6 ms each) a codec frame of mel_rvq: 4 is 21.5 Hz, 7 is 12.3 Hz."""
-    vocoder: str = Field("hifigan", pattern="^(hifigan|griffin_lim)$")
+    vocoder: Literal["hifigan", "griffin_lim"] = "hifigan"
     """How mel_rvq finds phase."""
     fit_minutes: float = Field(60.0, ge=0.1, le=600)
     """At most this much speech is used to fit a codec."""

@@ -19,6 +19,10 @@ class PromoteSettings(Settings):
     """Alias that the winner gets."""
     previous_alias: str = Field("previous", pattern=r"^[\w-]+$", max_length=50)
     """Alias of the champion before, where a rollback goes."""
+    approval: bool = False
+    """A person says yes to every promotion first: in Prefect's UI, or on the terminal when no server runs."""
+    approval_within_hours: float = Field(72.0, gt=0, le=8760)
+    """A run that waits longer for its approval fails; nothing is promoted."""
 
 
 class Promotion(Artifact):

@@ -92,6 +92,32 @@ def parser() -> argparse.ArgumentParser:
         if name == "import":
             exchange.add_argument("--untied", action="store_true", help="keep lm_head where the file's differs")
 
+    up = commands.add_parser(
+        "up", help="start Prefect, MLflow, a worker and a watcher on this machine; deploy the flows"
+    )
+    up.add_argument(
+        "preset", nargs="?", default="quickstart", help="settings of the nightly run: preset or .yaml file (quickstart)"
+    )
+    up.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="override one setting, as a.b=c")
+    up.add_argument("--prefect-port", type=int, default=4200, help="port of Prefect's UI (4200)")
+    up.add_argument("--mlflow-port", type=int, default=5000, help="port of MLflow's UI (5000)")
+    up.add_argument("--timezone", default="", help="zone of the nightly run, as Europe/Berlin (this machine's)")
+    up.add_argument(
+        "--watch-every", type=float, default=10.0, metavar="SECONDS", help="between two looks for new data (10)"
+    )
+    up.set_defaults(command=_up)
+    status = commands.add_parser("status", help="what runs, and when the next run is; 1 when something is not well")
+    status.set_defaults(command=_status)
+    down = commands.add_parser("down", help="stop everything that `omni up` started")
+    down.set_defaults(command=_down)
+    watch = commands.add_parser("watch", help="tell Prefect when new data has landed in a source (`omni up` runs this)")
+    watch.add_argument("--every", type=float, default=10.0, metavar="SECONDS", help="between two looks (10)")
+    watch.set_defaults(command=_watch)
+    for command in (up, watch):
+        command.add_argument(
+            "--landing", action="append", default=[], metavar="URL=FOLDER", help="copy a bucket into a source"
+        )
+
     ui = commands.add_parser("ui", help="how to open MLflow and Prefect")
     ui.set_defaults(command=_ui)
     promote = commands.add_parser("promote", help="make a proven version champion")
@@ -110,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--model", default="omnirefit-assistant", help="registered model (omnirefit-assistant)")
         command.add_argument("--alias", default="champion", help="alias in the registry (champion)")
 
-    for command in (weights, answer, ui, promote, rollback, history):
+    for command in (weights, answer, ui, promote, rollback, history, status, down, watch):
         command.add_argument("--home", default="var", help="folder of models and databases (var)")
     return top
 
@@ -274,6 +300,50 @@ def _export(arguments: argparse.Namespace) -> None:
 
     made = export_mini_omni(arguments.source, arguments.target)
     print("\n".join([made.summary(), *(f"note: {note}" for note in made.notes)]))
+
+
+def _up(arguments: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from flows.environment import prepare
+    from flows.presets import load_settings
+    from flows.services.command import up
+    from flows.services.deploy import local_timezone
+    from flows.services.layout import Services
+    from flows.services.watch import parse_landing
+    from tasks.home import local_folder
+
+    settings = load_settings(arguments.preset, tuple(arguments.set))
+    home = settings.home if "://" in settings.home else str(local_folder(settings.home))
+    for landing in arguments.landing:
+        parse_landing(landing)
+    prepare(local_folder(home))
+    services = Services(
+        home, arguments.prefect_port, arguments.mlflow_port, tuple(arguments.landing), arguments.watch_every
+    )
+    up(Console(), settings.model_copy(update={"home": home}), services, arguments.timezone or local_timezone())
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from flows.services.command import status
+
+    return status(Console(), arguments.home)
+
+
+def _down(arguments: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from flows.services.command import down
+
+    return down(Console(), arguments.home)
+
+
+def _watch(arguments: argparse.Namespace) -> None:
+    from flows.services.watch import watch
+
+    watch(arguments.home, tuple(arguments.landing), arguments.every)
 
 
 def _ui(arguments: argparse.Namespace) -> None:

@@ -35,9 +35,13 @@ DEFAULTS = {
 
 
 def prepare(home: Path) -> None:
-    """Set what is not set; Prefect's database and results go below `home`. Raises StorageError if nothing can."""
+    """Set what is not set; Prefect's database and results go below `home`. Raises StorageError if nothing can.
+
+    While the services of `omni up` run for this home, theirs are the servers: two on one database would lock each other out.
+    """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    _join_services(home)
     if "PREFECT_API_URL" not in os.environ:
         os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))
     try:
@@ -45,3 +49,13 @@ def prepare(home: Path) -> None:
         Path(os.environ.get("PREFECT_HOME", home)).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"cannot write to {home}: {error.strerror}; choose another home") from error
+
+
+def _join_services(home: Path) -> None:
+    from flows.services.layout import read, run_now
+
+    services = read(str(home))
+    if services and run_now(services) and "PREFECT_API_URL" not in os.environ:
+        os.environ["PREFECT_API_URL"] = f"{services.prefect_url}/api"
+        os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))  # the cache lies there
+        os.environ.setdefault("MLFLOW_TRACKING_URI", services.mlflow_url)

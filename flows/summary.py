@@ -135,7 +135,7 @@ def show_ui_commands(console: Console, home: Path) -> None:
     """How to open MLflow and Prefect."""
     from tasks.tracking import tracking_uri
 
-    console.print("look at the runs:", highlight=False)
+    console.print("look at the runs (`omni up` starts both, and what runs the flow every night):", highlight=False)
     for command in (
         f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {tracking_uri(str(home))} --port 5000",
         f"PREFECT_HOME={home / 'prefect'} prefect server start",

@@ -43,15 +43,8 @@ from omni_core.listening_test.verdict import (
     listened,
 )
 from omni_core.paired_scores import REQUIRED, Comparison, compare_scores, corrected, intervals
-from omni_core.reasons import (
-    consistency_reasons,
-    latency_reasons,
-    passed_gates,
-    plain,
-    rule_of,
-    sentence,
-    what_is_missing,
-)
+from omni_core.promotion_evidence import check_card
+from omni_core.reasons import failed_gates, passed_gates, plain, rule_of, sentence, what_is_missing
 from omni_core.scores import FIRST_AUDIO, Scores, check_paired, read_scores, timed_together
 from omni_core.store import ArtifactStore
 
@@ -68,9 +61,11 @@ def compare(
 ) -> Verdict:
     """Judge the challenger; without a consistency report that gate is not asked for.
 
-    Raises ArtifactError when a report cannot be read or the two cannot be paired, MetricError for a figure that is
+    Raises ArtifactError when a report was altered, cannot be read, or the two cannot be paired, MetricError for a figure that is
     missing or cannot be computed.
     """
+    for report in filter(None, (challenger, champion, latency, consistency)):
+        check_card(store, report)
     new, old = _scores(store, challenger), None
     comparisons: dict[str, Comparison] = {}
     heard: ListenerPreference | None = None
@@ -131,7 +126,7 @@ def decide(
     stands = {c.name: standing(c, settings) for c in (*guards, *targets)}
     lost = [c for c in guards if stands[c.name] == "lost"]
     better = bool(heard and is_preferred(heard, settings)) or any(is_better(c, settings) for c in targets)
-    failed = [*consistency_reasons(consistency), *latency_reasons(latency)]
+    failed = failed_gates(latency, consistency)
     judged = {c.name: c for c in (*guards, *targets)}.values()
     reasons = [*failed, *(sentence(c, rule(c, settings), settings) for c in judged)]
     if lost or failed:
@@ -192,6 +187,6 @@ def absolute(
             f"{name} is {plain(value, figure.unit)} (n = {scores.count(name)} turns), gate "
             f"{relation} {plain(bound, figure.unit)}: {'passed' if holds else 'failed'}"
         )
-    failed = [*consistency_reasons(consistency), *latency_reasons(latency)]
+    failed = failed_gates(latency, consistency)
     reasons += failed or passed_gates(latency, consistency)
     return ("PROMOTE" if passed and not failed else "REJECT"), reasons

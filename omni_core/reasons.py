@@ -80,14 +80,15 @@ def _needed(c: Comparison, times: float | None, what: str, provided: str, settin
     return f"to {what}, about {turns:,} more turns{by} are needed {provided} ({settings.power:.0%} power)"
 
 
-def latency_reasons(latency: LatencyReport) -> list[str]:
-    """Why the latency gate failed; empty when it passed."""
-    return [] if latency.facts["passed"] else [f"latency gate failed: {reason}" for reason in latency.facts["reasons"]]
-
-
-def consistency_reasons(consistency: ConsistencyReport | None) -> list[str]:
-    """Why the consistency gate failed; empty when it passed."""
-    return [f"consistency gate failed: {reason}" for reason in consistency.facts["reasons"]] if consistency else []
+def failed_gates(latency: LatencyReport, consistency: ConsistencyReport | None) -> list[str]:
+    """Why the gates of consistency and latency failed; empty when both passed."""
+    gates = {"consistency": consistency, "latency": latency}
+    return [
+        f"{name} gate failed: {reason}"
+        for name, report in gates.items()
+        if report and not report.facts["passed"]
+        for reason in report.facts["reasons"]
+    ]
 
 
 def passed_gates(latency: LatencyReport, consistency: ConsistencyReport | None) -> list[str]:

@@ -15,7 +15,7 @@ def compare(
     challenger: EvaluationReport,
     champion: EvaluationReport | None,
     latency: LatencyReport,
-    consistency: ConsistencyReport,
+    consistency: ConsistencyReport | None,
     settings: CompareSettings,
     home: str,
 ) -> Verdict:

@@ -13,6 +13,8 @@ from tasks.home import local_folder, store_of
 from tasks.registry_look import RegistryError, champion_of
 
 PLAN_FILE = "plan.json"
+_announced: dict[str, Plan] = {}
+"""Flow run -> what it planned, for its report."""
 
 
 def plan_of(settings: RetrainSettings) -> Plan:
@@ -37,13 +39,21 @@ def announce(settings: RetrainSettings) -> Plan:
     from prefect import get_run_logger
 
     from tasks import tracking
+    from tasks.notify import block_of
     from tasks.stage import flow_run
 
+    block_of(settings.notify)  # a misspelt name is said now, and not when nobody hears it
     plan = plan_of(settings)
     logger: Any = get_run_logger()
     logger.info("plan: %s; to run: %s", plan.champion, ", ".join(plan.stages_to_run) or "nothing")
     for row in plan.rows:
         logger.info("plan: %s | changed: %s | retrain: %s", row.part, row.changed, row.retrain)
     if around := flow_run(settings.home):
+        _announced[around.id] = plan
         tracking.keep_for_run(around, PLAN_FILE, plan.model_dump())
     return plan
+
+
+def announced(flow_run_id: str) -> Plan | None:
+    """What a flow run of this process planned at its start."""
+    return _announced.get(flow_run_id)

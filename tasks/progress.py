@@ -1,4 +1,7 @@
-"""Calls of the progress protocol enter; a bar with the time left (terminal) or a line every ten seconds (log) leaves."""
+"""Calls of the progress protocol enter; a bar with the time left (terminal) or a line every ten seconds (log) leaves.
+
+Within a Prefect task the same calls move a progress artifact, for who looks on in the UI.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -45,13 +49,34 @@ def relayed() -> Iterator[Callable[[str, int, int, str], None]]:
 
 @contextmanager
 def shown(stage: str) -> Iterator[Report]:
-    """Within the block, calls of the yielded function show how far `stage` is."""
+    """Within the block, calls of the yielded function show how far `stage` is; of a Prefect task also in Prefect's UI."""
     if _relay is not None:
         yield partial(_relay, stage)
         return
-    if not _console.is_terminal:
-        yield Lines(stage)
-        return
+    artifact = _artifact(stage)
+    with _bar(stage) if _console.is_terminal else nullcontext(Lines(stage)) as told:
+
+        def report(done: int, total: int, what: str) -> None:
+            told(done, total, what)
+            if artifact:
+                artifact(done, total, what)
+
+        yield report
+    if artifact:
+        artifact.close()
+
+
+def _artifact(stage: str) -> Any:
+    """None where Prefect was never imported: its import takes a second, and there is no task then."""
+    if "prefect" not in sys.modules:
+        return None
+    from tasks.ui_artifacts import progress_artifact
+
+    return progress_artifact(stage)
+
+
+@contextmanager
+def _bar(stage: str) -> Iterator[Report]:
     bars = _borrow_bars()
     bar = bars.add_task(stage, total=None)
 

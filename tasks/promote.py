@@ -27,6 +27,8 @@ from omni_core.promotion_evidence import check_evidence
 from omni_core.store import ArtifactStore
 from tasks import champion as champions
 from tasks import registry, tracking
+from tasks.approve import Approval
+from tasks.concurrency import one_at_a_time
 from tasks.home import store_of
 from tasks.stage import flow_run, stage
 
@@ -85,13 +87,19 @@ def promote(
     manifest: Manifest,
     settings: PromoteSettings,
     home: str,
+    approval: Approval | None = None,
 ) -> Promotion:
-    """Register a winner with its proof, then promote it; see tasks.champion for the transaction."""
+    """Register a winner with its proof, then promote it; see tasks.champion for the transaction.
+
+    `approval` is a person's word, when one was asked (tasks.approve); a no leaves the alias where it is.
+    """
     check_evidence(store_of(home), model, evaluation, verdict)
     current = champions.current(home, settings)
     if verdict.facts["decision"] != "PROMOTE":
         number, reason = current.number if current else "", f"{verdict.facts['decision']}: the alias stays"
         return _write(False, number, reason, model, verdict, settings, home)
+    if approval and not approval.promote:
+        return _write(False, current.number if current else "", approval.reason, model, verdict, settings, home)
     if current and current.model == model.digest:
         return _write(True, current.number, "this model is the champion already", model, verdict, settings, home)
     before = champion.digest if champion else ""
@@ -101,9 +109,10 @@ def promote(
             f"{current.number if current else 'none'} now): run the flow again, its stages are kept and it compares with "
             "that one; nothing was promoted"
         )
-    with _mlflow_run(home) as run_id:
+    with one_at_a_time(), _mlflow_run(home) as run_id:
         number = register_winner(run_id, model, verdict, evaluation, before, manifest, settings, home)
-    line = champions.promote_version(home, number, settings)
+        said = "; ".join([approval.reason, *verdict.facts["reasons"]])[:LONGEST_REASON] if approval else ""
+        line = champions.promote_version(home, number, settings, said)
     return _write(True, number, line.reason, model, verdict, settings, home)
 
 

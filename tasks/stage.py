@@ -20,14 +20,14 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 
 from data_contracts.base import Artifact
-from data_contracts.errors import OmniError
 from data_contracts.features import FeatureShard
 from tasks import tracking
 from tasks.caching import ByContent, raise_trouble_with_key
+from tasks.network import is_network_fault
 from tasks.side_by_side import run_stage
 
-RETRIES = 1
-RETRY_DELAY_S = 3
+RETRY_DELAYS_S = [3, 15, 60]
+"""A server that restarts is back within the last of them."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def stage(
         }
         return task(
             name=function.__name__.replace("_", " "),
-            retries=RETRIES,
-            retry_delay_seconds=RETRY_DELAY_S,
+            retries=len(RETRY_DELAYS_S),
+            retry_delay_seconds=RETRY_DELAYS_S,
             retry_condition_fn=may_pass,
             on_completion=[_note],
             **(caching if cached else {"persist_result": False}),
@@ -121,9 +121,8 @@ def _tracked(function: Callable[..., Any], beside_others: bool, alone: bool) -> 
 
 
 def may_pass(_task: Any, _run: TaskRun, state: State) -> bool:
-    """True for troubles of networks and disks; what a person must mend, or we, is not tried again."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, OSError) and not isinstance(error, OmniError)
+    """True for faults of the network; what a person must mend, or we, is not tried again."""
+    return is_network_fault(state.result(raise_on_failure=False))
 
 
 def _note(task: Task[..., Any], run: TaskRun, state: State) -> None:

@@ -120,7 +120,8 @@ def experiment(client: MlflowClient, home: str, name: str) -> str:
     known = client.get_experiment_by_name(name)
     if known:
         return known.experiment_id
-    return client.create_experiment(name, None if USERS_SERVER else (local_folder(home) / "mlflow").as_uri())
+    files = None if USERS_SERVER else (local_folder(home) / "mlflow").as_uri()
+    return client.create_experiment(name, files, {"mlflow.experimentKind": "custom_model_development"})  # the UI's half
 
 
 def end_killed_runs(home: str) -> list[str]:
@@ -256,3 +257,12 @@ def lineage_of_run(home: str, prefix: str) -> tuple[str, dict[str, str]]:
         key.removeprefix("lineage."): value.split("/")[1] for key, value in tags.items() if key.startswith("lineage.")
     }
     return found[0], digests
+
+
+def page_of_run(flow_run: FlowRun) -> str | None:
+    """Address of the flow run's page in MLflow's UI; None when no server shows it."""
+    uri = tracking_uri(flow_run.home)
+    if not uri.startswith(("http://", "https://")):
+        return None
+    run_id = run_of(flow_run)
+    return f"{uri.rstrip('/')}/#/experiments/{connect(flow_run.home).get_run(run_id).info.experiment_id}/runs/{run_id}"

@@ -36,7 +36,9 @@ def write_mini_omni2(folder):
     text, audio = len(words) + 64, 32 + 64
     config = {**released.GOLDEN_CONFIG, "text_vocab_size": text, "audio_vocab_size": audio, "cat_audio_vocab_size": 7 * audio,
               "padded_vocab_size": text + 7 * audio, "block_size": CONTEXT, "vision_adapter_dim": 8}  # fmt: skip
-    source = released.write_released(folder / "released", config, released.random_weights(config))
+    weights = released.random_weights(config)
+    weights["lm_head.weight"][text + 6 * audio + 32] = 0  # the last stream's end is never likeliest: it always speaks
+    source = released.write_released(folder / "released", config, weights)
     words.save_pretrained(source)
     return import_mini_omni(source, folder / "imported")
 

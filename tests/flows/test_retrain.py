@@ -68,6 +68,19 @@ def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     assert len(waveform) > 0 and sample_rate_hz == answers["sample_rate_hz"][0] and answers["text"][0].strip()
 
 
+def test_the_champion_says_that_it_heard_nothing_in_silence_and_writes_no_answer(first, tmp_path, capsys):
+    import numpy as np
+
+    from flows.cli import main
+    from omni_core.audio import encode_wav
+
+    settings, _ = first
+    (tmp_path / "silence.wav").write_bytes(encode_wav(np.zeros(16_000, np.float32), 16_000))
+    answer = tmp_path / "answer.wav"
+    assert not main(["answer", str(tmp_path / "silence.wav"), "--home", settings.home, "--out", str(answer)])
+    assert "no words were heard in" in capsys.readouterr().out and not answer.exists()
+
+
 @pytest.fixture(scope="module")
 def serving(first, tmp_path_factory):
     """`mlflow models serve` as a user starts it: elsewhere, and without this repository."""
@@ -188,6 +201,24 @@ def test_the_champion_answered_in_turn_with_the_challenger(first):
     assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
 
 
+def test_the_flow_compare_times_two_known_models_in_one_session(first):
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.home import store_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, outcome = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    ours = f"model/{outcome.evaluation.inputs['model']}"
+    (swapped,) = {run.info.run_id for run in runs if run.data.tags.get("lineage.quantize", ours) != ours}
+    groups = {name: getattr(settings, name) for name in ("benchmark", "compare", "promote")}
+    verdict = compare(CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups))
+    latency = store_of(settings.home).load(LatencyReport, verdict.inputs["latency"])
+    assert latency.inputs["champion"] == outcome.evaluation.inputs["model"] != latency.inputs["model"]
+    assert "time_to_first_audio_p95_ms" in verdict.facts["comparisons"]
+
+
 def test_a_swapped_language_model_starts_from_the_champion_as_the_plan_says(first, tmp_path):
     """And again at no cost: the start is in the cache key, and stays what it was."""
     from data_contracts.quantize import QuantizedModel
@@ -227,3 +258,28 @@ def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
     gone = settings.ingest.model_copy(update={"sources": (str(tmp_path / "gone"),)})
     with pytest.raises(SourceError, match="gone' is not a folder"):
         retrain(settings.model_copy(update={"ingest": gone}))
+
+
+def test_two_models_are_compared_by_name_and_nothing_is_promoted(first):
+    from data_contracts.errors import PromotionError
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, _ = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
+    chosen = CompareRunSettings(home=settings.home, challenger=runs[0].info.run_id[:10], champion="champion")
+    verdict = compare(chosen.model_copy(update={"compare": settings.compare}))
+    assert verdict.facts["decision"] == "INCONCLUSIVE" and verdict.facts["comparisons"]["own_speech_wer"]["gain"] == 0
+    with pytest.raises(PromotionError, match="has no version 'previous'"):
+        compare(chosen.model_copy(update={"champion": "previous"}))
+
+
+def test_the_champion_s_latency_is_measured_anew_whatever_the_cache_holds(first):
+    from data_contracts.every_day import BenchmarkRunSettings
+    from flows.benchmark import benchmark
+
+    settings, outcome = first
+    latency = benchmark(BenchmarkRunSettings(home=settings.home, benchmark=settings.benchmark))
+    assert latency.inputs["model"] == outcome.latency.inputs["model"] and latency.digest != outcome.latency.digest

@@ -16,6 +16,11 @@ SILENCE = encode_wav(np.zeros(16_000, np.float32), 16_000)
 CLICK = encode_wav(np.full(100, 0.5, np.float32), 16_000)
 
 
+def test_an_answer_without_a_sample_is_none():
+    with pytest.raises(PromotionError, match="version 1 answered its probe with '' and no sound"):
+        check_answer(encode_wav(np.zeros(0, np.float32), 16_000), "", "version 1")
+
+
 def test_probes_are_validation_questions_first_and_never_of_the_sealed_test_split(store):
     with store.scratch(Manifest.kind) as folder:
         for place, splits in (
@@ -31,11 +36,6 @@ def test_probes_are_validation_questions_first_and_never_of_the_sealed_test_spli
         manifest = store.commit(Manifest, folder)
     peaks = [round(float(decode(wav)[0].max()), 1) for wav in probe_questions(store, manifest)]
     assert peaks == [0.2, 0.4, 0.1]  # the two of validation, then training's first
-
-
-def test_an_answer_without_a_sample_is_none():
-    with pytest.raises(PromotionError, match="version 1 answered its probe with '' and no sound"):
-        check_answer(encode_wav(np.zeros(0, np.float32), 16_000), "", "version 1")
 
 
 def test_sound_with_a_text_is_an_answer():

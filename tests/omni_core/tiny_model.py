@@ -43,7 +43,7 @@ def write_model(folder: Path, speech: np.ndarray, speech_rate_hz: int) -> Path:
     trained = {"listen": _listen(folder / "listen", lm), "speak": _speak(folder / "speak", lm, codec)}
     first = tiny.turns()[0]
     turns = ((first["question_text"], first["answer_text"]),)
-    cost = head.assemble(Assembly(model, trained, parts, "none", turns, folder, 1, silent))
+    cost = head.assemble(Assembly(model, trained, parts, codec.frame_rate_hz, "none", turns, folder, 1, silent))
     card = {"components": parts.model_dump(mode="json"), "language": "en", "weight_quantizer": "none"}
     (model / "model.json").write_text(json.dumps(card | {"context": cost["context"]}))
     return model

@@ -14,8 +14,9 @@ class Ended:
         return self.error
 
 
-def test_only_troubles_of_networks_and_disks_are_tried_again():
+def test_only_faults_of_the_network_are_tried_again():
     assert may_pass(None, None, Ended(ConnectionError("reset")))
+    assert not may_pass(None, None, Ended(FileNotFoundError("gone")))
     assert not may_pass(None, None, Ended(SourceError("no such folder")))
     assert not may_pass(None, None, Ended(ValueError("our mistake")))
 
@@ -55,3 +56,27 @@ def test_an_error_for_a_person_leaves_the_flow_as_it_was_raised(prefect_server, 
         assert str(error) == "source 'x' is not a folder; correct ingest.sources"
     else:
         raise AssertionError("the flow must fail")
+
+
+def tried(error, wanted: int) -> int:
+    """How often a stage is called that fails with the error until the wanted call."""
+    calls = []
+
+    @stage(cached=False)
+    def fails(home: str) -> int:
+        calls.append(home)
+        if len(calls) < wanted:
+            raise error
+        return len(calls)
+
+    @flow
+    def around() -> None:
+        fails.with_options(retry_delay_seconds=0)("here")
+
+    around(return_state=True)
+    return len(calls)
+
+
+def test_a_stage_goes_on_when_the_network_is_back_and_only_then(prefect_server):
+    assert tried(ConnectionResetError("the object store"), wanted=3) == 3
+    assert tried(OSError(28, "no space left on device"), wanted=3) == 1
