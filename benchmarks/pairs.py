@@ -82,8 +82,8 @@ def main() -> int:
         print(
             f"{number}/{len(wanted)} {' '.join(row)}: {results[-1].outcome} ({results[-1].seconds:.0f} s)", flush=True
         )
-    if not arguments.only:
-        write_page(results, len({pair for row in rows for pair in pairs.pairs_in(row)}), len(tiny.turns()))
+        if not arguments.only:  # after each row: what was found is kept, whenever it is stopped
+            write_page(results, len(set().union(*map(pairs.pairs_in, wanted[:number]))), len(tiny.turns()))
     return 0 if all(result.passed for result in results) else 1
 
 

@@ -29,7 +29,7 @@ ANSWER_TIMES = pa.schema(
 class BenchmarkSettings(Settings):
     """How latency is measured and what is fast enough."""
 
-    questions: int = Field(30, ge=3)
+    questions: int = Field(40, ge=3)
     """Questions answered, after warm-up."""
     rounds: int = Field(3, ge=1, le=20)
     """With a champion: how often the two are asked each question in turn; its time to first audio is the median of these."""

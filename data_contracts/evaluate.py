@@ -20,8 +20,8 @@ class EvaluateSettings(Settings):
     """Members of omni_core/metrics/; compare needs the three whose names it guards."""
     perceptual_turns: int = Field(60, ge=1)
     """Turns scored by the perceptual metrics (they are slow), and teacher's recordings given to the judge."""
-    clips_in_report: int = Field(12, ge=0)
-    """Answers kept as audio for the report, the first by turn_id; half as many of the worst are kept besides."""
+    clips_kept: int = Field(150, ge=0)
+    """Turns whose sound is kept for listening tests and the report, the first by turn_id; the 20 worst are kept besides."""
     threads: int = Field(2, ge=1)
     """CPU threads of the model, the judge and the metrics."""
 

@@ -15,7 +15,7 @@ from data_contracts.ingest import IngestSettings
 from data_contracts.notify import NotifySettings
 from data_contracts.promote import PromoteSettings, Promotion
 from data_contracts.quantize import QuantizeSettings
-from data_contracts.report import Report
+from data_contracts.report import Report, ReportSettings
 from data_contracts.train import TrainSettings
 
 
@@ -40,6 +40,7 @@ class RetrainSettings(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     compare: CompareSettings = CompareSettings()
     promote: PromoteSettings = PromoteSettings()
+    report: ReportSettings = ReportSettings()
     notify: NotifySettings = NotifySettings()
 
 

@@ -14,10 +14,10 @@ from tasks.which import known
 
 @flow(name="compare", persist_result=False, flow_run_name="{settings.challenger} against {settings.champion}")
 def compare(settings: CompareRunSettings) -> Verdict:
-    """Is the challenger better than the champion, and no worse in anything that is guarded?"""
+    """Is the challenger better than the champion, and no worse in anything that is guarded? The two are timed in turn."""
     challenger = known(settings.challenger, settings.promote, settings.home)
     champion = known(settings.champion, settings.promote, settings.home)
-    latency = benchmark(challenger.model, champion.model, challenger.manifest, settings.benchmark, settings.home)
+    latency = benchmark(challenger.model, challenger.manifest, settings.benchmark, settings.home, champion.model)
     verdict = compare_evaluations(
         challenger.evaluation, champion.evaluation, latency, challenger.consistency, settings.compare, settings.home
     )

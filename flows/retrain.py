@@ -6,7 +6,6 @@ Read the body aloud. Each line is one stage; a stage runs again only when someth
 from __future__ import annotations
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
 from flows.training import train
@@ -21,11 +20,11 @@ from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
-from tasks.side_by_side import AT_ONCE
+from tasks.side_by_side import AT_ONCE, Branches
 from tasks.stage import close_tracking
 from tasks.ui_artifacts import show_outcome
 
-two_branches = ThreadPoolTaskRunner(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
+two_branches = Branches(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
 evaluate_champion = evaluate.with_options(name="evaluate champion")
 
 
@@ -48,7 +47,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
 
     consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     champion = current_champion(model, settings.promote, home)
-    latency = benchmark(model, champion, manifest, settings.benchmark, home)
+    latency = benchmark(model, manifest, settings.benchmark, home, champion)
     evaluation = evaluate(model, manifest, settings.evaluate, home)
     champion_evaluation = evaluate_champion(champion, manifest, settings.evaluate, home) if champion else None
     verdict = compare(evaluation, champion_evaluation, latency, consistency, settings.compare, home)
@@ -63,7 +62,7 @@ def retrain(settings: RetrainSettings) -> Outcome:
         "evaluate champion": champion_evaluation,
         "compare": verdict,
     }
-    page = report(settings.title, journey, home)
+    page = report(settings.title, journey, settings.report, home)
     show_outcome(evaluation, latency, verdict, page, home)
     approval = approve(model, verdict, settings)
     promotion = promote(model, verdict, evaluation, champion, manifest, settings.promote, home, approval)

@@ -43,6 +43,7 @@ from omni_core.listening_test.verdict import (
     listened,
 )
 from omni_core.paired_scores import REQUIRED, Comparison, compare_scores, corrected, intervals
+from omni_core.promotion_evidence import check_card
 from omni_core.reasons import failed_gates, passed_gates, plain, rule_of, sentence, what_is_missing
 from omni_core.scores import FIRST_AUDIO, Scores, check_paired, read_scores, timed_together
 from omni_core.store import ArtifactStore
@@ -60,9 +61,11 @@ def compare(
 ) -> Verdict:
     """Judge the challenger; without a consistency report that gate is not asked for.
 
-    Raises ArtifactError when a report cannot be read or the two cannot be paired, MetricError for a figure that is
+    Raises ArtifactError when a report was altered, cannot be read, or the two cannot be paired, MetricError for a figure that is
     missing or cannot be computed.
     """
+    for report in filter(None, (challenger, champion, latency, consistency)):
+        check_card(store, report)
     new, old = _scores(store, challenger), None
     comparisons: dict[str, Comparison] = {}
     heard: ListenerPreference | None = None

@@ -109,7 +109,7 @@ def score_model(
         "metrics": evaluation_files.summary(figures, columns), "turns": len(turns), "sealed_set": digest_of(turns),
         "speakers": len({turn.speaker for turn in turns}), "language": language, "judge": settings.judge,
     }  # fmt: skip
-    clips = evaluation_files.clips_to_keep(columns, len(turns), settings.clips_in_report)
+    clips = evaluation_files.clips_to_keep(columns, len(turns), settings.clips_kept)
     evaluation_files.write(folder, turns, replies, answered, columns, clips, facts["metrics"])
     evaluation_files.write_slices(folder, by_slice(figures, columns, dimensions(turns, language)))
     return facts

@@ -22,6 +22,8 @@ from omni_core.audio import encode_ogg
 from omni_core.metrics import AnsweredTurn, Figure
 from omni_core.sealed_set import SealedTurn
 
+WORST_KEPT = 20
+"""Turns whose sound is kept however few are asked for: a report without its worst answers hides what matters."""
 _TEXTS = (
     "turn_id",
     "topic",
@@ -76,9 +78,9 @@ def summary(figures: Sequence[Figure], columns: Mapping[str, np.ndarray]) -> dic
 
 
 def clips_to_keep(columns: Mapping[str, np.ndarray], turns: int, first: int) -> dict[int, str]:
-    """Turn's index -> clip's name: the first turns, and half as many of those with most word errors."""
+    """Turn's index -> clip's name: the first turns, and those with most word errors."""
     errors = np.asarray(columns.get("errors", np.zeros(turns)))
-    worst = [int(i) for i in np.argsort(-errors, kind="stable")[: first // 2] if errors[i] > 0]
+    worst = [int(i) for i in np.argsort(-errors, kind="stable")[:WORST_KEPT] if errors[i] > 0]
     return {index: f"{index:04d}" for index in sorted({*range(min(first, turns)), *worst})}
 
 

@@ -74,7 +74,9 @@ def fit_codec(
         codec, licences = _with_weights(module, settings, home)
     else:
         codec = _fitted(module, _training_speech(store, manifest, shards), settings, home, progress)
-        licences = {"vocoder hifigan_universal": "MIT"} if settings.vocoder == "hifigan" else {}
+        licences = (
+            {"vocoder hifigan_universal": "MIT"} if settings.name == "mel_rvq" and settings.vocoder == "hifigan" else {}
+        )
     facts = {
         name: getattr(codec, name)
         for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size", "look_ahead_frames")

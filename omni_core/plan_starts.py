@@ -76,7 +76,7 @@ def _name(start: str, champion: Donor | None) -> str:
 def _listen_in_words(name: str, changes: Changes, fresh: str) -> str:
     adapter = f"adapter of {name}"
     if changes["encoder"]:
-        adapter += ", first layers random where that is better"
+        adapter += ", its first layers where they fit and help"
     if changes["language model"]:
         return f"{adapter}, its tokens matched by spelling, if better than random; {fresh}"
     return f"{adapter}, and its prefix, each if better than random"

@@ -8,13 +8,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from data_contracts.base import Artifact
 from data_contracts.compare import Verdict
 from data_contracts.errors import ArtifactError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.quantize import QuantizedModel
 from omni_core.store import CARD, ArtifactStore, content_digest, describe_files
 
-VERDICT = "verdict.json"
+TOLD_IN = {
+    "verdict": ("verdict.json", ""),
+    "evaluation": ("metrics.json", "metrics"),
+    "latency": ("latency.json", ""),
+    "consistency": ("consistency.json", ""),
+}
+"""Kind -> the file that holds what the card's facts tell, and under which of the facts."""
 NOT_PACKED = ("__pycache__", "registered_model_meta")
 """What loading and downloading leave in a version's folder."""
 _MEND = "restore the registry's artifacts from a backup, or run the flow again, it registers a new version"
@@ -23,22 +30,38 @@ _MEND = "restore the registry's artifacts from a backup, or run the flow again, 
 def check_evidence(store: ArtifactStore, model: QuantizedModel, evaluation: EvaluationReport, verdict: Verdict) -> None:
     """Every file has its sha256, the verdict says what its card says, and each names the one before it."""
     for artifact in (model, evaluation, verdict):
-        store.verify(artifact)
-        if content_digest(artifact.files) != artifact.digest:
-            raise ArtifactError(
-                f"the card of {artifact.kind_name}/{artifact.digest} was altered (its files make another digest); "
-                "delete that folder and run the flow again"
-            )
-    if json.loads((store.folder(verdict) / VERDICT).read_text()) != json.loads(json.dumps(verdict.facts)):
-        raise ArtifactError(
-            f"verdict/{verdict.digest} was altered: its card says {verdict.facts.get('decision')}, which "
-            f"{VERDICT} does not; delete that folder and run the flow again"
-        )
+        check_card(store, artifact)
     if verdict.inputs.get("challenger") != evaluation.digest or evaluation.inputs.get("model") != model.digest:
         raise ArtifactError(
             f"verdict/{verdict.digest} is not about model/{model.digest}: it judged evaluation "
             f"{verdict.inputs.get('challenger')}; run the flow again"
         )
+
+
+def check_card(store: ArtifactStore, artifact: Artifact) -> None:
+    """Every file has its sha256, the files make the card's digest, and the card tells what they say.
+
+    The digest is of the files: what a card repeats of them (TOLD_IN) could be edited in the card alone.
+    """
+    folder = store.verify(artifact)
+    if content_digest(artifact.files) != artifact.digest:
+        raise ArtifactError(
+            f"the card of {artifact.kind_name}/{artifact.digest} was altered (its files make another digest); "
+            "delete that folder and run the flow again"
+        )
+    name, key = TOLD_IN.get(artifact.kind_name, ("", ""))
+    if name not in artifact.files:
+        return
+    told = artifact.facts.get(key, {}) if key else artifact.facts
+    if json.loads((folder / name).read_text()) != json.loads(json.dumps(told)):
+        raise ArtifactError(
+            f"{artifact.kind_name}/{artifact.digest} was altered: its card says {_said(artifact)}, which "
+            f"{name} does not; delete that folder and run the flow again"
+        )
+
+
+def _said(artifact: Artifact) -> str:
+    return str(artifact.facts.get("decision") or "other figures")
 
 
 def check_model_folder(folder: Path, digest: str, what: str) -> QuantizedModel:

@@ -41,7 +41,6 @@ def _inputs(artifact: Artifact, stage_of: Mapping[str, str]) -> list[str]:
 def weights_used(made: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     """A row a bundle of weights that any card names or that comes as a locked dependency, with its files' sha256."""
     texts = {text for artifact in made.values() for text in _texts([artifact.settings, artifact.facts])}
-    texts |= {VOCODER_WEIGHTS[text] for text in texts & VOCODER_WEIGHTS.keys()}
     named = {text.removeprefix(PREFIX) for text in texts if text.startswith(PREFIX)}
     return [
         {"name": name, "what": bundle.what, "origin": bundle.origin, "licence": bundle.licence,
@@ -54,6 +53,8 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
+        if value.get("name") == "mel_rvq":  # every codec's settings name a vocoder; this one has it
+            yield VOCODER_WEIGHTS.get(value.get("vocoder", ""), "")
         for inner in value.values():
             yield from _texts(inner)
     elif isinstance(value, (list, tuple)):

@@ -75,15 +75,20 @@ def running_mean(values: np.ndarray, width: int) -> np.ndarray:
     return (sums[ends] - sums[starts]) / (ends - starts)
 
 
-def latency_plot(name: str, values: Sequence[float], gate: float | None, gated: str) -> str:
+def latency_plot(
+    name: str, values: Sequence[float], gate: float | None, gated: str, champion: Sequence[float] = ()
+) -> str:
     """Every answer as a dot over its rank, p50 and p95 marked, the gate dashed. `gated` says what the gate bounds."""
     figure, axes = _figure(3.6, 2.1)
+    if champion:
+        old = np.sort(np.asarray(champion, float))
+        axes.plot(old, (np.arange(len(old)) + 0.5) / len(old), "o", markersize=3, color=CHAMPION, alpha=0.6)
     ordered = np.sort(np.asarray(values, float))
     axes.plot(ordered, (np.arange(len(ordered)) + 0.5) / len(ordered), "o", markersize=3, color=CHALLENGER)
     for share in (0.5, 0.95):
         value = float(np.quantile(ordered, share))
         axes.plot([value, value], [0, share], color=CHALLENGER, linewidth=0.8, alpha=0.6)
-        axes.annotate(f"p{share * 100:.0f} {value:.3g}", (value, share), (4, -9), textcoords="offset points", fontsize=8,
+        axes.annotate(f"p{share * 100:.0f} {value:,.4g}" if value >= 1000 else f"p{share * 100:.0f} {value:.3g}", (value, share), (4, -9), textcoords="offset points", fontsize=8,
                       color=INK)  # fmt: skip
     if gate is not None:
         axes.axvline(gate, color=CHAMPION, linestyle="--", linewidth=1)
@@ -92,7 +97,8 @@ def latency_plot(name: str, values: Sequence[float], gate: float | None, gated: 
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.02)
     axes.set_ylabel("share of answers", color=INK, fontsize=8)
-    axes.set_title(name.replace("_", " "), color=INK, fontsize=9, loc="left")
+    beside = "  (orange: champion)" if champion else ""
+    axes.set_title(name.replace("_", " ") + beside, color=INK, fontsize=9, loc="left")
     return _svg(figure, f"{name}: share of answers under each value")
 
 
@@ -104,11 +110,15 @@ def gain_plot(rows: Sequence[tuple[str, float, float, float, float]]) -> str:
         axes.plot([gain / margin], [-place], "o", color=CHALLENGER)
     axes.axvline(0, color=INK, linewidth=0.8)
     axes.axvline(-1, color=CHAMPION, linestyle="--", linewidth=1)
+    axes.set_xscale("symlog", linthresh=2)  # one large gain must not hide the others' distance to their margins
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks([-place for place in range(len(rows))], [row[0] for row in rows])
     axes.set_ylim(-len(rows) + 0.4, 0.6)
     left, right = axes.get_xlim()
     axes.set_xlim(min(left, -1.6), max(right, 1.6))
-    axes.set_xlabel("gain over the champion, in margins; dashed: the margin", color=INK, fontsize=8)
+    axes.set_xlabel(
+        "gain over the champion, in margins (logarithmic beyond 2); dashed: the margin", color=INK, fontsize=8
+    )
     return _svg(figure, "gain over the champion with one-sided bounds, in units of the margin")
 
 

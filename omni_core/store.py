@@ -204,3 +204,8 @@ class ArtifactStore:
                 return cls.model_validate(json.load(file))
         except FileNotFoundError:
             raise ArtifactError(f"no {cls.kind} with digest {digest} in the store {self.root}") from None
+        except ValueError as error:  # no JSON, or not a card
+            raise ArtifactError(
+                f"the card of {cls.kind}/{digest} in the store {self.root} cannot be read ({str(error).splitlines()[0]}); "
+                "delete that folder and run the flow again"
+            ) from error

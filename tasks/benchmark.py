@@ -12,7 +12,11 @@ from tasks.stage import stage
 
 @stage("omni_core.benchmark", "omni_core.speech_to_speech", "omni_core.speech_heads.*")
 def benchmark(
-    model: QuantizedModel, champion: QuantizedModel | None, manifest: Manifest, settings: BenchmarkSettings, home: str
+    model: QuantizedModel,
+    manifest: Manifest,
+    settings: BenchmarkSettings,
+    home: str,
+    champion: QuantizedModel | None = None,
 ) -> LatencyReport:
     """Time to first audio, real-time factor and memory; see omni_core.benchmark."""
     from omni_core import benchmark as core

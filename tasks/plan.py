@@ -13,6 +13,8 @@ from tasks.home import local_folder, store_of
 from tasks.registry_look import RegistryError, champion_of
 
 PLAN_FILE = "plan.json"
+_announced: dict[str, Plan] = {}
+"""Flow run -> what it planned, for its report."""
 
 
 def plan_of(settings: RetrainSettings) -> Plan:
@@ -47,5 +49,11 @@ def announce(settings: RetrainSettings) -> Plan:
     for row in plan.rows:
         logger.info("plan: %s | changed: %s | retrain: %s", row.part, row.changed, row.retrain)
     if around := flow_run(settings.home):
+        _announced[around.id] = plan
         tracking.keep_for_run(around, PLAN_FILE, plan.model_dump())
     return plan
+
+
+def announced(flow_run_id: str) -> Plan | None:
+    """What a flow run of this process planned at its start."""
+    return _announced.get(flow_run_id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from data_contracts.base import OMNI_CORE, Artifact
-from data_contracts.report import Report
+from data_contracts.report import Report, ReportSettings
 from omni_core.store import sha256_of
 from tasks import tracking
 from tasks.home import store_of
-from tasks.stage import flow_run, seconds_of_stages, stage
+from tasks.plan import announced
+from tasks.stage import flow_run, latest_journal, seconds_of_stages, stage
 
 
 def _template(_inputs: dict[str, Any]) -> str:
@@ -18,16 +19,21 @@ def _template(_inputs: dict[str, Any]) -> str:
 
 
 @stage("omni_core.report", also=_template)
-def report(title: str, journey: dict[str, Artifact | None], home: str) -> Report:
-    """One page: verdict, tables, plots, players. `journey` is task name -> what it made; see omni_core.report."""
+def report(title: str, journey: dict[str, Artifact | None], settings: ReportSettings, home: str) -> Report:
+    """One page: verdict, tables, plots, players. `journey` is task name -> what it made; see omni_core.report.
+
+    Times and the plan are of this run and no inputs: a page that tells of the same artifacts is not written again.
+    """
     from omni_core import report as core
 
-    store = store_of(home)
+    store, around = store_of(home), flow_run(home)
     made = {role: artifact for role, artifact in journey.items() if artifact is not None}
+    kept = [run.name for run in latest_journal() if run.was_cached]
+    run = core.Run(title, seconds_of_stages(), list(dict.fromkeys(kept)), announced(around.id) if around else None)
     with store.scratch(Report.kind) as folder:
-        core.write_report(store, folder, title=title, journey=made, seconds=seconds_of_stages())
-        page = store.commit(Report, folder, inputs=made)
-    if around := flow_run(home):
+        core.write_report(store, folder, run, made, settings)
+        page = store.commit(Report, folder, inputs=made, settings=settings.model_dump(mode="json"))
+    if around:
         for role, artifact in made.items():
             tracking.log_stage(around, role, artifact)
         tracking.log_folder(around, store.folder(page), "report")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -78,7 +79,8 @@ def verdict_rows(evaluation: EvaluationReport, verdict: Verdict) -> list[dict[st
 
 
 def _comparison(facts: dict[str, Any]) -> Comparison:
-    return Comparison(**{name: value for name, value in facts.items() if name in Comparison.__dataclass_fields__})
+    """By name: what people heard in a listening test stands among the figures, with fewer facts than the others."""
+    return cast(Comparison, SimpleNamespace(**facts))
 
 
 def latency_rows(latency: LatencyReport) -> list[dict[str, str]]:

@@ -49,6 +49,7 @@ class ListenerPreference:
     speakers: int
     """Clusters: here the raters."""
     confidence: float
+    gain_unit: str = "fraction"
 
 
 def heard_by_people(

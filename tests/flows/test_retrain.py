@@ -68,6 +68,19 @@ def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     assert len(waveform) > 0 and sample_rate_hz == answers["sample_rate_hz"][0] and answers["text"][0].strip()
 
 
+def test_the_champion_says_that_it_heard_nothing_in_silence_and_writes_no_answer(first, tmp_path, capsys):
+    import numpy as np
+
+    from flows.cli import main
+    from omni_core.audio import encode_wav
+
+    settings, _ = first
+    (tmp_path / "silence.wav").write_bytes(encode_wav(np.zeros(16_000, np.float32), 16_000))
+    answer = tmp_path / "answer.wav"
+    assert not main(["answer", str(tmp_path / "silence.wav"), "--home", settings.home, "--out", str(answer)])
+    assert "no words were heard in" in capsys.readouterr().out and not answer.exists()
+
+
 @pytest.fixture(scope="module")
 def serving(first, tmp_path_factory):
     """`mlflow models serve` as a user starts it: elsewhere, and without this repository."""
@@ -186,6 +199,55 @@ def test_the_champion_answered_in_turn_with_the_challenger(first):
     asked = settings.benchmark.questions * settings.benchmark.rounds
     assert [sum(row["who"] == who for row in rows) for who in ("challenger", "champion")] == [asked, asked]
     assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
+
+
+def test_the_flow_compare_times_two_known_models_in_one_session(first):
+    from data_contracts.every_day import CompareRunSettings
+    from flows.compare import compare
+    from tasks.home import store_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, outcome = first
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    ours = f"model/{outcome.evaluation.inputs['model']}"
+    (swapped,) = {run.info.run_id for run in runs if run.data.tags.get("lineage.quantize", ours) != ours}
+    groups = {name: getattr(settings, name) for name in ("benchmark", "compare", "promote")}
+    verdict = compare(CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups))
+    latency = store_of(settings.home).load(LatencyReport, verdict.inputs["latency"])
+    assert latency.inputs["champion"] == outcome.evaluation.inputs["model"] != latency.inputs["model"]
+    assert "time_to_first_audio_p95_ms" in verdict.facts["comparisons"]
+
+
+def test_a_swapped_language_model_starts_from_the_champion_as_the_plan_says(first, tmp_path):
+    """And again at no cost: the start is in the cache key, and stays what it was."""
+    from data_contracts.quantize import QuantizedModel
+    from data_contracts.train import Checkpoint
+    from flows.retrain import retrain
+    from tasks.home import store_of
+    from tasks.plan import plan_of
+    from tasks.tracking import EXPERIMENT, connect
+
+    settings, _ = first
+    other = tiny.write_language_model(tmp_path / "other", tiny.turns(), width=48, seed=5)
+    parts = settings.components
+    language_model = parts.language_model.model_copy(update={"weights": str(other)})
+    swapped = settings.model_copy(update={"components": parts.model_copy(update={"language_model": language_model})})
+    plan, store = plan_of(swapped), store_of(settings.home)
+    outcome = retrain(swapped)
+    model = store.load(QuantizedModel, outcome.evaluation.inputs["model"])
+    listen, speak = (store.load(Checkpoint, model.inputs[role]) for role in ("listen", "speak"))
+    champion = plan.starts["train listen"]
+    assert champion and listen.inputs["start"] == speak.inputs["start"] == plan.starts["train speak"] == champion
+    assert {"start_alignment_loss_random", "start_alignment_loss_warm"} <= set(listen.facts)
+    assert {"start_loss_random", "start_loss_warm"} <= set(speak.facts)
+    client = connect(settings.home)
+    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time desc"])
+    logged = runs[0].data.metrics
+    assert logged["train_listen/start_alignment_loss_warm"] == pytest.approx(listen.facts["start_alignment_loss_warm"])
+    page = (store.folder(outcome.report) / "report.html").read_text()
+    assert "start_alignment_loss_random" in page and "start_alignment_loss_warm" in page
+    assert "train listen" not in ran(swapped)
 
 
 def test_a_source_that_vanished_is_one_sentence(first, tmp_path):

@@ -147,7 +147,7 @@ def settings(folder: Path, **changes) -> RetrainSettings:
         "consistency": {"answers": 1, "threads": 1, "max_own_speech_wer": 100.0, "min_ended_answers": 0.0,
                         "max_speech_on_silence_s": 60.0},
         "benchmark": {"questions": 3, "warmup": 1, "threads": 1},
-        "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_in_report": 2,
+        "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_kept": 2,
                      "judge": str(REPOSITORY / "var" / "weights" / "whisper_tiny_en")},
         "compare": {"replicates": 200, "gates": {
             "max_own_speech_wer": 100.0, "min_answer_accuracy": 0.0, "min_distill_mos": 1.0}},

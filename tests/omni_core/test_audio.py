@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from data_contracts.errors import SourceError
-from omni_core.audio import decode, encode_flac, encode_ogg, resample
+from omni_core.audio import decode, encode_flac, encode_mp3, encode_ogg, resample
 
 HALF_STEP = 0.5 / 32_768
 SAMPLES = arrays(np.float32, st.integers(1, 400), elements=st.floats(-1, 1, width=32))
@@ -35,6 +35,16 @@ def test_flac_returns_the_waveform_within_half_a_16_bit_step(waveform, rate_hz):
 def test_flac_of_a_decoded_flac_is_the_same_bytes(waveform):
     once = encode_flac(waveform, 16_000)
     assert encode_flac(*decode(once)) == once
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "written_hz"), [(16_000, 16_000), (22_050, 22_050), (24_000, 24_000), (96_000, 24_000)]
+)
+def test_mp3_is_the_same_tone_at_a_rate_that_players_know(rate_hz, written_hz):
+    mp3 = encode_mp3(tone(440, rate_hz, 2.0), rate_hz)
+    back, back_hz = decode(mp3)
+    loudest = np.abs(np.fft.rfft(back[:back_hz])).argmax()
+    assert back_hz == written_hz and abs(len(back) / back_hz - 2) < 0.1 and loudest == 440 and len(mp3) < 2 * 12_000
 
 
 def test_ogg_is_heard_again_at_its_rate_and_length():

@@ -257,6 +257,22 @@ def test_a_table_without_the_column_and_a_torn_table_are_refused(store, make_rep
         compare(store, torn, None, make_latency(), FAST)
 
 
+def test_a_report_altered_by_hand_since_it_was_measured_is_refused(store, make_report, make_latency):
+    new, old, latency = make_report(**columns()), make_report(**columns(seed=1)), make_latency()
+    for report, name in (
+        (new, "per_utterance.parquet"),
+        (old, "per_utterance.parquet"),
+        (latency, "per_answer.parquet"),
+    ):
+        path = store.folder(report) / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])  # as long: only the hash tells
+        with pytest.raises(ArtifactError, match=rf"'{name}' was altered after it was written .* run the flow again"):
+            compare(store, new, old, latency, FAST)
+        path.write_bytes(whole)
+    assert compare(store, new, old, latency, FAST).facts["decision"]
+
+
 def test_a_target_that_nobody_measured_is_refused(judge_pair):
     with pytest.raises(MetricError, match=r"naturalness of compare\.targets was not measured"):
         judge_pair(columns(), columns(seed=1), settings=FAST.model_copy(update={"targets": ("naturalness",)}))

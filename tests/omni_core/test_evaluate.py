@@ -17,7 +17,7 @@ from omni_core.evaluate import checked, score_model
 from omni_core.metrics.truncation import Truncation
 from omni_core.sealed_set import digest_of, sealed_turns
 
-SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_in_report=2, threads=1)
+SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_kept=2, threads=1)
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_another_language_model_starts_from_the_champion_and_the_table_says_how(
 def test_another_encoder_keeps_prefix_and_later_layers(settings):
     plan = planned(swapped(settings, "encoder", name="log_mel", weights="x"), champion_with(settings))
     assert row(plan, "adapter and prefix").warm_start == (
-        "adapter of version 3, first layers random where that is better, and its prefix, each if better than random"
+        "adapter of version 3, its first layers where they fit and help, and its prefix, each if better than random"
     )
 
 

@@ -63,6 +63,38 @@ def test_file_and_card_edited_together_make_another_digest(store, chain):
         check_evidence(store, model, evaluation, edited)
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_an_artifact_that_is_gone_or_lost_a_file_is_named_with_the_mend(store, chain, which):
+    folder = store.folder(chain[which])
+    gone = next(path for path in folder.iterdir() if path.name != "card.json")
+    gone.rename(folder.parent / "elsewhere")
+    with pytest.raises(
+        ArtifactError, match=rf"artifact {chain[which].kind_name}/.* is missing or incomplete .* run the flow again"
+    ):
+        check_evidence(store, *chain)
+    (folder.parent / "elsewhere").rename(gone)
+    folder.rename(folder.parent / "whole")
+    with pytest.raises(ArtifactError, match="is missing or incomplete"):
+        check_evidence(store, *chain)
+
+
+def test_a_figure_edited_in_the_card_alone_is_refused(store, chain):
+    model, evaluation, verdict = chain
+    edited = evaluation.model_copy(update={"facts": {"metrics": {"own_speech_wer": {"value": 0.0}}}})
+    with pytest.raises(
+        ArtifactError, match=r"evaluation/.* was altered: its card says other figures, which metrics.json"
+    ):
+        check_evidence(store, model, edited, verdict)
+
+
+def test_a_torn_card_is_one_sentence(store, chain):
+    card = store.folder(chain[2]) / "card.json"
+    for text in (card.read_text()[:100], '{"digest": 3}'):
+        card.write_text(text)
+        with pytest.raises(ArtifactError, match=r"the card of verdict/.* cannot be read .* run the flow again"):
+            store.load(Verdict, chain[2].digest)
+
+
 def test_a_verdict_about_another_model_promotes_nobody(store, chain):
     _, evaluation, verdict = chain
     other = write(store, QuantizedModel, {"model.json": "{}", "weights.txt": "xyz"})

@@ -72,7 +72,7 @@ def evaluation(home, of: QuantizedModel, questions: Manifest) -> EvaluationRepor
         "own_speech_wer": {"value": 0.1, "unit": "fraction", "better": "lower", "count": 150},
         "answer_accuracy": {"value": 0.8, "unit": "fraction", "better": "higher", "count": 150},
     }}  # fmt: skip
-    files = {"metrics.json": json.dumps({"of": of.digest})}
+    files = {"metrics.json": json.dumps(facts["metrics"]), "of.txt": of.digest}
     return write(home, EvaluationReport, files, inputs={"model": of, "manifest": questions}, facts=facts)
 
 

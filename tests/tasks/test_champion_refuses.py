@@ -125,6 +125,20 @@ def test_a_registry_that_is_down_is_one_sentence_within_seconds(tmp_path, monkey
     assert time.monotonic() - start < 5
 
 
+def test_a_registry_that_goes_down_between_the_proof_and_the_line_moves_nothing(refusing, monkeypatch):
+    real = champion._prove
+
+    def prove_and_go_down(*words):
+        real(*words)
+        monkeypatch.setattr(tracking, "USERS_SERVER", "http://127.0.0.1:9")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(champion, "_prove", prove_and_go_down)
+        with pytest.raises(PromotionError, match=r"registry http://127.0.0.1:9 does not answer"):
+            refusing.promote("2")
+    monkeypatch.setattr(tracking, "USERS_SERVER", None)
+
+
 def test_a_database_that_is_none_is_one_sentence(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is no database, it is a letter" * 100)
     with pytest.raises(PromotionError, match=r"refused to tell where parrot stands .* mend it"):

@@ -10,6 +10,7 @@ from prefect.client.orchestration import get_client
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import Verdict
 from data_contracts.evaluate import EvaluationReport
+from omni_core.listening_test.verdict import ListenerPreference
 from omni_core.paired_scores import Comparison
 from tasks import ui_artifacts
 from tasks.progress import shown
@@ -49,6 +50,14 @@ def test_the_verdict_is_a_row_a_figure_with_its_bounds_and_rule(prefect_server):
         "figure": "own_speech_wer", "challenger": "10.0 %", "champion": "12.0 %", "gain": "+2.0 points",
         "bounds": "+1.0 points to +3.0 points", "turns": "150", "rule": "better: ...",
     }]  # fmt: skip
+
+
+def test_what_listeners_preferred_is_a_row_among_the_figures():
+    heard = ListenerPreference("listener_preference", "fraction", "higher", 0.625, 0.375, 0.25, 0.1, 0.4, 0.05, 0.01, 0.1,
+                               160, 8, 0.95)  # fmt: skip
+    verdict = card(Verdict, comparisons={"own_speech_wer": asdict(WER), "listener_preference": asdict(heard)})
+    row = ui_artifacts.verdict_rows(card(EvaluationReport, metrics={}), verdict)[1]
+    assert (row["challenger"], row["gain"], row["turns"]) == ("62.5 %", "+25.0 points", "160")
 
 
 def test_without_a_champion_the_table_holds_the_figures_with_their_intervals():
