@@ -17,6 +17,8 @@ measure_again = measure.with_options(refresh_cache=True)
 def benchmark(settings: BenchmarkRunSettings) -> LatencyReport:
     """How fast does it answer today?"""
     found = known(settings.model, settings.promote, settings.home)
-    latency = measure_again(model=found.model, manifest=found.manifest, settings=settings.benchmark, home=settings.home)
+    latency = measure_again(
+        model=found.model, champion=None, manifest=found.manifest, settings=settings.benchmark, home=settings.home
+    )
     show_latency(latency)
     return latency

@@ -8,7 +8,7 @@ from data_contracts.compare import Verdict
 from data_contracts.every_day import CompareRunSettings
 from tasks.benchmark import benchmark
 from tasks.compare import compare as compare_evaluations
-from tasks.ui_artifacts import show_verdict
+from tasks.ui_artifacts import show_latency, show_verdict
 from tasks.which import known
 
 
@@ -19,7 +19,8 @@ def compare(settings: CompareRunSettings) -> Verdict:
     champion = known(settings.champion, settings.promote, settings.home)
     latency = benchmark(challenger.model, challenger.manifest, settings.benchmark, settings.home, champion.model)
     verdict = compare_evaluations(
-        challenger.evaluation, champion.evaluation, latency, None, settings.compare, settings.home
+        challenger.evaluation, champion.evaluation, latency, challenger.consistency, settings.compare, settings.home
     )
     show_verdict(challenger.evaluation, verdict)
+    show_latency(latency)
     return verdict

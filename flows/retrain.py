@@ -6,7 +6,6 @@ Read the body aloud. Each line is one stage; a stage runs again only when someth
 from __future__ import annotations
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.retrain import Outcome, RetrainSettings
 from flows.training import train
@@ -21,11 +20,11 @@ from tasks.plan import announce
 from tasks.promote import current_champion, promote
 from tasks.quantize import quantize
 from tasks.report import report
-from tasks.side_by_side import AT_ONCE
+from tasks.side_by_side import AT_ONCE, Branches
 from tasks.stage import close_tracking
 from tasks.ui_artifacts import show_outcome
 
-two_branches = ThreadPoolTaskRunner(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
+two_branches = Branches(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
 evaluate_champion = evaluate.with_options(name="evaluate champion")
 
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import threading
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("omni_core", "data_contracts")
+_parser = threading.Lock()
+"""Python 3.11 counts the parser's recursion for all threads in one: two that parse at once raise SystemError."""
 
 
 def code_digest(*modules: str) -> str:
@@ -56,7 +59,8 @@ def _tree(module: str) -> ast.Module:
     path = _file_of(module)
     if path is None:
         raise ModuleNotFoundError(f"no file for module {module} under {ROOT}", name=module)
-    return ast.parse(path.read_text(encoding="utf-8"))
+    with _parser:
+        return ast.parse(path.read_text(encoding="utf-8"))
 
 
 @cache

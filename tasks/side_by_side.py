@@ -24,6 +24,7 @@ from typing import Any
 from prefect.context import FlowRunContext
 from prefect.exceptions import UpstreamTaskError
 from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.errors import OmniError
 from omni_core.processes import cores, end_with_parent
@@ -159,6 +160,23 @@ def stop_workers() -> None:
         _idle.clear()
 
 
+class Branches(ThreadPoolTaskRunner):
+    """Prefect's threads, one a branch. However the flow ends, Ctrl-C between two lines too, its workers end first, so
+    that no thread waits for work that nobody wants."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is not None:
+            _begin_no_more()
+        stop_workers()
+        super().__exit__(kind, error, traceback)
+
+
+def _begin_no_more() -> None:
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        _failed.add(str(context.flow_run.id))
+
+
 def finish(*stages: PrefectFuture[Any] | list[PrefectFuture[Any]]) -> None:
     """Wait for all. The first that fails, or Ctrl-C, ends the others, which keep their checkpoints; its error is raised."""
     futures = [future for stage in stages for future in (stage if isinstance(stage, list) else [stage])]
@@ -172,9 +190,7 @@ def finish(*stages: PrefectFuture[Any] | list[PrefectFuture[Any]]) -> None:
         if follows:
             raise follows
     except BaseException:
-        context = FlowRunContext.get()
-        if context and context.flow_run:
-            _failed.add(str(context.flow_run.id))
+        _begin_no_more()
         raise
     finally:
         stop_workers()

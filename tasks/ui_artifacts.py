@@ -83,12 +83,22 @@ def _comparison(facts: dict[str, Any]) -> Comparison:
 
 
 def latency_rows(latency: LatencyReport) -> list[dict[str, str]]:
-    """p50 and p95 of what was timed, and the peak of memory."""
-    first, factor = latency.facts["time_to_first_audio_ms"], latency.facts["real_time_factor"]
+    """p50 and p95 of what was timed, and the peak of memory; beside the champion's, when it was timed in the same session."""
+    rows = _timed(latency.facts)
+    if not (champion := latency.facts.get("champion")):
+        return rows
+    beside = _timed(champion)
+    return [
+        row | {f"champion {key}": old[key] for key in ("p50", "p95")} for row, old in zip(rows, beside, strict=True)
+    ]
+
+
+def _timed(facts: dict[str, Any]) -> list[dict[str, str]]:
+    first, factor, memory = facts["time_to_first_audio_ms"], facts["real_time_factor"], facts.get("peak_memory_mb")
     return [
         {"figure": "time to first audio", "p50": f"{first['p50']:.0f} ms", "p95": f"{first['p95']:.0f} ms"},
         {"figure": "real-time factor", "p50": f"{factor['p50']:.2f}", "p95": f"{factor['p95']:.2f}"},
-        {"figure": "peak memory", "p50": f"{latency.facts['peak_memory_mb']:.0f} MB", "p95": ""},
+        {"figure": "peak memory", "p50": f"{memory:.0f} MB" if memory else "", "p95": ""},
     ]
 
 

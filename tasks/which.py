@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from data_contracts.benchmark import LatencyReport
+from data_contracts.compare import Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.errors import PromotionError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.ingest import Manifest
@@ -16,7 +17,7 @@ from tasks.home import store_of
 
 LENGTH_OF_A_RUN = 8
 """A number this long is the beginning of a run's id, not a version."""
-STAGES = {"model": "quantize", "evaluation": "evaluate", "latency": "benchmark", "manifest": "ingest"}
+STAGES = {"model": "quantize", "evaluation": "evaluate", "verdict": "compare", "manifest": "ingest"}
 """Role in a version's lineage -> stage in a run's."""
 
 
@@ -26,8 +27,9 @@ class Known:
 
     model: QuantizedModel
     evaluation: EvaluationReport
-    latency: LatencyReport
     manifest: Manifest
+    consistency: ConsistencyReport | None
+    """None when it was judged before that gate was there."""
 
 
 def known(name: str, settings: PromoteSettings, home: str) -> Known:
@@ -38,10 +40,13 @@ def known(name: str, settings: PromoteSettings, home: str) -> Known:
             f"'{name}' has no {', '.join(missing)}: it was not evaluated to its end; run the flow again"
         )
     store = store_of(home)
+    consistency = store.load(Verdict, digests["verdict"]).inputs.get("consistency")
     return Known(
-        store.load(QuantizedModel, digests["model"]), store.load(EvaluationReport, digests["evaluation"]),
-        store.load(LatencyReport, digests["latency"]), store.load(Manifest, digests["manifest"]),
-    )  # fmt: skip
+        store.load(QuantizedModel, digests["model"]),
+        store.load(EvaluationReport, digests["evaluation"]),
+        store.load(Manifest, digests["manifest"]),
+        store.load(ConsistencyReport, consistency) if consistency else None,
+    )
 
 
 def _of_version(name: str, settings: PromoteSettings, home: str) -> dict[str, str]:

@@ -12,10 +12,12 @@ Everything listens on the loopback address alone: neither server asks anybody fo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
 import sys
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -58,7 +60,11 @@ class Services:
 
     @property
     def socket(self) -> Path:
-        return self.folder / "supervisor.sock"
+        """In the services' folder, or in the temporary one where that folder's path is too long for a socket."""
+        wanted = self.folder / "supervisor.sock"
+        if len(str(wanted)) <= LONGEST_SOCKET:
+            return wanted
+        return Path(tempfile.gettempdir()) / f"omnirefit-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}.sock"
 
     def url_of(self, name: str) -> str:
         """Address of a server; empty for a helper."""
@@ -70,12 +76,7 @@ class Services:
 
 
 def write(services: Services) -> None:
-    """Make the folder and note down the services there. Raises SettingsError for a home whose path is too long."""
-    if len(str(services.socket)) > LONGEST_SOCKET:
-        raise SettingsError(
-            f"the home {local_folder(services.home)} has too long a path for a socket ({len(str(services.socket))} characters, "
-            f"at most {LONGEST_SOCKET}); choose a shorter one"
-        )
+    """Make the folder and note down the services there."""
     services.folder.mkdir(parents=True, exist_ok=True)
     (services.folder / "services.json").write_text(json.dumps(asdict(services), indent=1))
     (services.folder / "supervisord.conf").write_text(supervisord_conf(services))

@@ -34,7 +34,7 @@ def test_a_deployment_names_a_flow_that_takes_its_parameters(one):
 
 def test_what_needs_the_whole_machine_waits_for_its_turn_and_a_rollback_does_not():
     waits = {one["name"] for one in DEPLOYMENTS if one["work_pool"].get("work_queue_name") == "one-at-a-time"}
-    assert waits == {"retrain", "benchmark"}
+    assert waits == {"retrain", "benchmark", "compare"}
 
 
 def test_the_night_is_the_user_s_and_his_settings_are_in_every_deployment():

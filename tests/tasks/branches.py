@@ -8,12 +8,11 @@ import time
 from pathlib import Path
 
 from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.errors import SourceError
 from data_contracts.retrain import RetrainSettings
 from tasks.progress import shown
-from tasks.side_by_side import AT_ONCE, finish
+from tasks.side_by_side import AT_ONCE, Branches, finish
 from tasks.stage import stage
 
 
@@ -69,7 +68,7 @@ def until(path: Path, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-two_branches = ThreadPoolTaskRunner(max_workers=AT_ONCE)
+two_branches = Branches(max_workers=AT_ONCE)
 
 
 @flow(task_runner=two_branches, persist_result=False)

@@ -74,6 +74,12 @@ def test_the_latency_says_what_was_measured_and_whether_it_is_enough(prefect_ser
     assert json.loads(shown_there.data)[0] == {"figure": "time to first audio", "p50": "400 ms", "p95": "613 ms"}
 
 
+def test_a_champion_timed_in_the_same_session_stands_beside(latency):
+    times = {"time_to_first_audio_ms": {"p50": 500, "p95": 700}, "real_time_factor": {"p50": 0.5, "p95": 0.6}}
+    rows = ui_artifacts.latency_rows(card(LatencyReport, **latency.facts, champion=times))
+    assert rows[0]["champion p95"] == "700 ms" and rows[2]["champion p50"] == ""
+
+
 @stage(cached=False)
 def works(home: str) -> int:
     """A stage that tells how far it is."""
