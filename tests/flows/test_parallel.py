@@ -98,7 +98,7 @@ def until_quantized(settings):
     @flow(persist_result=False, task_runner=two_branches)
     def part(settings):
         manifest = ingest(settings.ingest, settings.home)
-        trained = train(manifest, settings, starts={})
+        trained = train(manifest, settings, {})  # warm starts of a champion are the talker's
         parts, home = settings.components, settings.home
         return trained, quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
 
