@@ -28,7 +28,7 @@ from data_contracts.train import Checkpoint, FittedCodec
 from omni_core.store import CARD, ArtifactStore, sha256_of
 from tests.flows import tiny
 
-SPEAK_STEPS, CHECKPOINT_EVERY = 60, 5
+SPEAK_STEPS, CHECKPOINT_EVERY = 300, 5
 SECONDS_A_START = 240
 A = TypeVar("A", bound=Artifact)
 pytestmark = pytest.mark.timeout(900)
