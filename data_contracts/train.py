@@ -30,8 +30,8 @@ class ListenSettings(Settings):
     """What adapter and prefix start from, if that beats random weights on validation: auto (the champion, when there is one), champion (an error when there is none), random, or the folder of a served model."""
     text_path_steps: int = Field(0, ge=0)
     """Steps of a third phase: the adapter's last layer learns, by KL divergence, to get the answer that the language model gives to the question's text. Off: it gained nothing where it was measured (docs/warm_start.md)."""
-    text_path_learning_rate: float = Field(1e-3, gt=0)
-    """Peak learning rate of the third phase."""
+    text_path_learning_rate: float = Field(1e-5, gt=0)
+    """Peak learning rate of the third phase; 1e-3 made answers worse (docs/warm_start.md)."""
     text_path_end_weight: float = Field(1.0, ge=0, le=100)
     """Weight, in the third phase, of the divergence at the end of the turn; that at all other tokens together has 1."""
     checkpoint_every_steps: int = Field(25, ge=1)
