@@ -129,7 +129,8 @@ class Judge:
         kept = kept_frames(max(seconds))
         self._bias = kept.weight.log().to(self._model.device, self._model.dtype)[None, None, None]
         states = self._encode(mel, kept.frames)
-        limits = [round(TOKENS_AT_LEAST + TOKENS_A_SECOND * s) for s in seconds]
+        places = self._model.config.max_target_positions - len(self._prompt.tokens)  # of the decoder
+        limits = [min(places, round(TOKENS_AT_LEAST + TOKENS_A_SECOND * s)) for s in seconds]
         tokens, languages = self._decode(states, torch.tensor(limits, device=states.device))
         texts = self._tokenizer.batch_decode(tokens.cpu(), skip_special_tokens=True)
         return [(text.strip(), row) for text, row in zip(texts, languages.float().cpu().numpy(), strict=True)]

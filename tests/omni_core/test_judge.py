@@ -1,5 +1,7 @@
 """The judge writes down real speech, in order, whatever its length, and says what is wrong with what it cannot load."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rapidfuzz.distance import Levenshtein
@@ -103,3 +105,12 @@ def test_kept_frames_cover_the_speech_whole_and_stand_for_all_1500():
     whole = int((kept.weight == 1).sum())
     assert kept.frames[:whole].tolist() == list(range(whole)) and whole >= 2.5 * 50
     assert kept.frames.tolist() == sorted(set(kept.frames.tolist())) and len(kept_frames(40).frames) == 1500
+
+
+def test_a_clip_of_thirty_seconds_that_whisper_never_ends_is_cut_where_its_decoder_has_no_more_places(
+    judge, speech, monkeypatch
+):
+    endless = replace(judge._prompt, never=(*judge._prompt.never, judge._prompt.end))
+    monkeypatch.setattr(judge, "_prompt", endless)
+    (text,) = judge.transcribe([np.resize(speech, 30 * 24_000)], 24_000)
+    assert len(text.split()) > 50
