@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -153,8 +152,3 @@ def _mark_of(process: psutil.Process) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(MARK)
     except (psutil.Error, OSError):  # gone meanwhile, or another user's
         return None
-
-
-def log_files(services: Services) -> list[Path]:
-    """One a service."""
-    return sorted(services.folder.glob("*.log"))
