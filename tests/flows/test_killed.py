@@ -135,7 +135,9 @@ def chain(tmp_path_factory, prefect_server) -> Chain:
     settings_file.write_text(settings.model_dump_json())  # JSON is YAML
     moments: dict[str, Callable[[str], bool] | None] = {
         "ingest": lambda said: any((home / "work").glob("ingest-*/*.parquet")),
-        "features": lambda said: len(re.findall("^encoder features", said, re.MULTILINE)) > 1,  # in the second shard
+        "features": lambda said: (
+            len(re.findall("^encoder features", said, re.MULTILINE)) > 2
+        ),  # in the third shard: the first is surely on record
         "train speak": lambda said: any((home / "work").glob("speak-*/*.pt")),
         "evaluate": lambda said: bool(re.search("^evaluate: ", said, re.MULTILINE)),
         "": None,
