@@ -5,6 +5,7 @@ Showing is a service: a server that does not take an artifact costs a line in th
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -134,7 +135,9 @@ class ProgressArtifact:
 
     def _show(self, percent: float, said: str) -> None:
         if self.artifact is None:
-            self.artifact = create_progress_artifact(percent, key=self.stage.replace(" ", "-"), description=said)
+            self.artifact = create_progress_artifact(
+                percent, key=re.sub("[^a-z0-9]+", "-", self.stage.lower()), description=said
+            )
         else:
             update_progress_artifact(self.artifact, percent, said)
 

@@ -64,7 +64,9 @@ class Services:
         wanted = self.folder / "supervisor.sock"
         if len(str(wanted)) <= LONGEST_SOCKET:
             return wanted
-        return Path(tempfile.gettempdir()) / f"omnirefit-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}.sock"
+        return (
+            Path(tempfile.gettempdir()) / f"omnirefit-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}.sock"
+        )
 
     def url_of(self, name: str) -> str:
         """Address of a server; empty for a helper."""
