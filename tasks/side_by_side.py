@@ -132,7 +132,7 @@ def run_stage(
 ) -> Any:
     """Run a stage's function where the settings want it: in a worker, or here and `alone` with all the threads."""
     settings = flow_run.settings if flow_run else None
-    at_once, threads = (settings.stages_at_once, settings.threads) if settings else (1, 0)
+    at_once, threads = (getattr(settings, "stages_at_once", 1), getattr(settings, "threads", 0))
     if flow_run and flow_run.id in _failed:
         raise OmniError("another stage of this run has failed; start again when that is mended")
     if at_once == 1 or alone:

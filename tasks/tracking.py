@@ -100,7 +100,7 @@ def run_of(flow_run: FlowRun) -> str:
         run_id = found[0].info.run_id
         client.update_run(run_id, status="RUNNING")  # another process goes on with it
     else:
-        title = flow_run.settings.title if flow_run.settings else "retrain"
+        title = getattr(flow_run.settings, "title", "retrain")
         tags = {"prefect.flow_run_id": flow_run.id}
         run_id = client.create_run(experiment_id, tags=tags, run_name=title).info.run_id
         _log_params(client, run_id, flow_run.settings)

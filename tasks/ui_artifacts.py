@@ -121,7 +121,8 @@ def _links(page: Report, home: str) -> None:
 class ProgressArtifact:
     """Progress of one task as an artifact of its task run; calls within two seconds of the last are passed over."""
 
-    def __init__(self, stage: str):
+    def __init__(self, stage: str, task: str):
+        self.key = re.sub(r"[^a-z0-9]+", "-", task.lower())
         self.stage, self.last, self.percent = stage, -float("inf"), -1.0
         self.artifact: UUID | None = None
         self.broken = False
@@ -135,9 +136,7 @@ class ProgressArtifact:
 
     def _show(self, percent: float, said: str) -> None:
         if self.artifact is None:
-            self.artifact = create_progress_artifact(
-                percent, key=re.sub("[^a-z0-9]+", "-", self.stage.lower()), description=said
-            )
+            self.artifact = create_progress_artifact(percent, key=self.key, description=said)
         else:
             update_progress_artifact(self.artifact, percent, said)
 
@@ -149,7 +148,8 @@ class ProgressArtifact:
 
 def progress_artifact(stage: str) -> ProgressArtifact | None:
     """One for the task run around this call; None outside of one."""
-    return ProgressArtifact(stage) if TaskRunContext.get() else None
+    context = TaskRunContext.get()
+    return ProgressArtifact(stage, context.task.name) if context else None
 
 
 def _tried(show: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
@@ -158,5 +158,5 @@ def _tried(show: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:
         show(*args, **kwargs)
         return True
     except Exception as error:  # of any kind: nothing that is only looked at may stop a training
-        get_logger("omnirefit").warning("Prefect's UI was not told: %s", error)
+        get_logger("omnirefit").warning("Prefect's UI was not told: %s", " ".join(str(error).split()))
         return False

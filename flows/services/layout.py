@@ -21,7 +21,6 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data_contracts.errors import SettingsError
 from flows.environment import DEFAULTS
 from tasks.home import local_folder
 

@@ -138,7 +138,7 @@ def test_the_preset_trains_three_stages_on_a_language_model_and_answers_in_chunk
     assert chunks > 1 and len(answer.waveform) > 0 and answer.time_to_first_audio_s < answer.total_s
     question = loaded.speaker.listen(torch.randn(100, 32, generator=torch.Generator().manual_seed(1)))
     codes = torch.stack([frame.codes for frame in loaded.speaker.answer(question)], 1)
-    pieces = np.concatenate([chunk for _, chunk, _ in loaded._stream(question)])
+    pieces = np.concatenate([chunk for _, chunk, *_ in loaded._stream(question)])
     np.testing.assert_allclose(pieces, loaded.codec.decode(codes[None])[0].numpy(), atol=1e-4)
 
 

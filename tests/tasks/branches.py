@@ -108,4 +108,6 @@ if __name__ == "__main__":
 
     from tests.tasks import branches
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us in the background ignored it
+
     branches.long(RetrainSettings(home=sys.argv[1]))

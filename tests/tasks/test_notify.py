@@ -12,6 +12,7 @@ from prefect.states import Completed, Crashed
 
 from data_contracts.benchmark import LatencyReport
 from data_contracts.compare import Verdict
+from data_contracts.consistency import ConsistencyReport
 from data_contracts.errors import SettingsError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.notify import NotifySettings
@@ -57,7 +58,7 @@ def outcome(decision: str, promoted: bool) -> Outcome:
     promotion = made(
         Promotion, registered_model="assistant", version="3", alias="champion", promoted=promoted, reason="won"
     )
-    return Outcome(latency=made(LatencyReport), evaluation=made(EvaluationReport), report=made(Report), promotion=promotion,
+    return Outcome(consistency=made(ConsistencyReport), latency=made(LatencyReport), evaluation=made(EvaluationReport), report=made(Report), promotion=promotion,
                    verdict=made(Verdict, decision=decision, reasons=["own_speech_wer: better"]))  # fmt: skip
 
 

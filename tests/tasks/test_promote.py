@@ -69,7 +69,7 @@ def test_a_version_declares_its_signature_and_holds_no_pickle(home, first):
         assert "python_model:" not in (folder / "MLmodel").read_text()  # that would be a cloudpickle
     signature = registry.load_version(home, "parrot", "@champion").metadata.signature
     assert signature.inputs.input_names() == ["audio"]
-    assert signature.outputs.input_names() == ["audio", "text", "sample_rate_hz"]
+    assert signature.outputs.input_names() == ["audio", "text", "sample_rate_hz", "outcome"]
 
 
 def test_the_champion_again_is_left_as_it_is(home, first):
