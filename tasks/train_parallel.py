@@ -27,7 +27,7 @@ def train_recipe(
     """A stage of Mini-Omni's recipe, by its name; see omni_core.mini_omni.retraining."""
     from omni_core.mini_omni import retraining
 
-    with shown(f"train {recipe_stage}") as progress:
+    with shown(f"train {recipe_stage.replace('_', ' ')}") as progress:
         return retraining.train_stage(
             store_of(home),
             recipe_stage,
