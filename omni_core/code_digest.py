@@ -14,8 +14,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("omni_core", "data_contracts")
-_parser = threading.Lock()
-"""Python 3.11 counts the parser's recursion for all threads in one: two that parse at once raise SystemError."""
+_one_reader = threading.RLock()
+"""Two stages that start together ask for one module's digest together. Python 3.11 counts the parser's recursion for all
+threads in one, so two that parse at once raise SystemError; and a tree is changed while its docstrings are dropped, so a
+second reader would miss code and give another digest: stages were computed again with nothing changed."""
 
 
 def code_digest(*modules: str) -> str:
@@ -24,8 +26,8 @@ def code_digest(*modules: str) -> str:
     A package's name stands for its `__init__` alone; `omni_core.codecs.*` stands for every member of the family.
     Raises ModuleNotFoundError for a name that has no file.
     """
-    names = sorted(reachable(*modules))
-    listing = "".join(f"{name}\0{_digest_of_module(name)}\n" for name in names)
+    with _one_reader:
+        listing = "".join(f"{name}\0{_digest_of_module(name)}\n" for name in sorted(reachable(*modules)))
     return hashlib.sha256(listing.encode()).hexdigest()[:32]
 
 
@@ -59,7 +61,7 @@ def _tree(module: str) -> ast.Module:
     path = _file_of(module)
     if path is None:
         raise ModuleNotFoundError(f"no file for module {module} under {ROOT}", name=module)
-    with _parser:
+    with _one_reader:
         return ast.parse(path.read_text(encoding="utf-8"))
 
 

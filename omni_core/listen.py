@@ -95,16 +95,17 @@ def new_adapter(lm: CausalLanguageModel, data: ListenData, feature_rate_hz: floa
     return Adapter(AdapterConfig(width, feature_rate_hz, lm.width, tokens), lm.embedding[list(tokens)].detach())
 
 
-def _alignment_loss(
-    adapter: Adapter, lm: CausalLanguageModel, data: ListenData, turns: Sequence[dict[str, Any]]
-) -> Tensor:
-    """CTC of a batch; tokens that the adapter has no class for (of validation questions) are left out."""
+def _classes_to_hear(adapter: Adapter, lm: CausalLanguageModel, turns: Sequence[dict[str, Any]]) -> list[Tensor]:
+    """The questions as CTC classes; tokens that the adapter has no class for (of validation questions) are left out."""
     class_of = {token: index + 1 for index, token in enumerate(adapter.config.tokens)}
-    features = [data.heard(turn) for turn in turns]
-    wanted = [
+    return [
         torch.tensor([class_of[t] for t in lm.tokens(turn["question_text"]) if t in class_of], dtype=torch.long)
         for turn in turns
     ]
+
+
+def _alignment_loss(adapter: Adapter, features: list[Tensor], wanted: list[Tensor]) -> Tensor:
+    """CTC of a batch."""
     counts = torch.tensor([len(f) for f in features])
     lengths = torch.tensor([len(w) for w in wanted])
     padded = pad_sequence(features, batch_first=True)
@@ -121,12 +122,14 @@ def train_alignment(
     progress: Progress = silent,
 ) -> None:
     """Phase one, in place."""
+    wanted = _classes_to_hear(adapter, lm, data.turns)
 
     def loss_of(step: int) -> dict[str, Tensor]:
         rows = torch.randint(
             len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step)
-        )
-        return {"loss": _alignment_loss(adapter, lm, data, [data.turns[row] for row in rows])}
+        ).tolist()
+        features = [data.heard(data.turns[row]) for row in rows]
+        return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 
     schedule = Schedule(
         settings.alignment_steps, settings.learning_rate, settings.seed, settings.checkpoint_every_steps
@@ -141,7 +144,8 @@ def validation_alignment_loss(adapter: Adapter, lm: CausalLanguageModel, data: L
     adapter.eval()
     for at in range(0, len(data.turns), VALIDATION_BATCH):
         turns = data.turns[at : at + VALIDATION_BATCH]
-        total += _alignment_loss(adapter, lm, data, turns).item() * len(turns)
+        features = [data.heard(turn) for turn in turns]
+        total += _alignment_loss(adapter, features, _classes_to_hear(adapter, lm, turns)).item() * len(turns)
     adapter.train(was_training)
     return total / max(1, len(data.turns))
 

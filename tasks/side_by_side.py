@@ -4,9 +4,9 @@ Two cores are worth 1.1 of one to the talker's small matrices and 1.6 to the lan
 thread each end sooner than one after the other with two threads. A process of its own also keeps random numbers apart: the
 same seeds give the same weights whatever runs beside.
 
-    flow's thread: worker_for(settings) -> Worker.run("tasks.train", "train_listen", arguments) -> what it made
-                                              |  pipe: progress ... progress, made or error
-                                           process: tasks.train.train_listen
+    flow's thread: run_stage(...) -> Worker.run("tasks.train", "train_listen", arguments) -> what it made
+                                        |  pipe: progress ... progress, made or error
+                                     process: tasks.train.train_listen
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection
 from typing import Any
 
-from prefect.context import FlowRunContext
 from prefect.exceptions import UpstreamTaskError
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from data_contracts.errors import OmniError
-from omni_core.processes import cores, end_with_parent
+from data_contracts.retrain import RetrainSettings
+from omni_core.processes import end_with_parent, threads_a_stage
 from tasks import progress
 from tasks.tracking import FlowRun
 
+CLOSING = "another stage of this run has failed; start again when that is mended"
 AT_ONCE = 2
 """The flow has two branches: what the model hears, and how it speaks."""
 
 _idle: list[Worker] = []
 _all: list[Worker] = []
-_failed: set[str] = set()
-"""Flow runs that begin no further stage."""
+_is_closing = False
+"""The flow has ended, and its threads are being ended: no stage begins."""
 _lock = threading.Lock()
 _alone = threading.Lock()
-"""Held by a stage that takes the whole process: settings that ask for one stage at a time."""
+"""Held by a stage that runs in the flow's own process, so that no two of them do."""
 
 
 class Worker:
@@ -109,6 +110,8 @@ def _portable(error: Exception) -> Exception:
 @contextmanager
 def _borrowed(threads: int) -> Iterator[Worker]:
     with _lock:
+        if _is_closing:
+            raise OmniError(CLOSING)
         fitting = [worker for worker in _idle if worker.threads == threads and worker.process.is_alive()]
         worker = fitting[0] if fitting else Worker(threads)
         if fitting:
@@ -132,14 +135,12 @@ def run_stage(
 ) -> Any:
     """Run a stage's function where the settings want it: in a worker, or here and `alone` with all the threads."""
     settings = flow_run.settings if flow_run else None
-    at_once, threads = (getattr(settings, "stages_at_once", 1), getattr(settings, "threads", 0))
-    if flow_run and flow_run.id in _failed:
-        raise OmniError("another stage of this run has failed; start again when that is mended")
-    if at_once == 1 or alone:
-        with _alone, _threads(threads):
+    if not isinstance(settings, RetrainSettings) or settings.stages_at_once == 1 or alone:
+        with _alone, _threads(settings.threads if isinstance(settings, RetrainSettings) else 0):
+            if _is_closing:
+                raise OmniError(CLOSING)
             return function(*args, **kwargs)
-    share = max(1, (threads or cores()) // at_once)
-    with _borrowed(share) as worker:
+    with _borrowed(threads_a_stage(settings.threads, settings.stages_at_once)) as worker:
         return worker.run(function.__module__, function.__name__, args, kwargs)
 
 
@@ -165,16 +166,21 @@ class Branches(ThreadPoolTaskRunner):
     that no thread waits for work that nobody wants."""
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if kind is not None:
-            _begin_no_more()
-        stop_workers()
-        super().__exit__(kind, error, traceback)
+        with _closing():
+            super().__exit__(kind, error, traceback)
 
 
-def _begin_no_more() -> None:
-    context = FlowRunContext.get()
-    if context and context.flow_run:
-        _failed.add(str(context.flow_run.id))
+@contextmanager
+def _closing() -> Iterator[None]:
+    """Within the block no stage is at work in a worker, and none begins."""
+    global _is_closing
+    with _lock:
+        _is_closing = True
+    stop_workers()
+    try:
+        yield
+    finally:
+        _is_closing = False
 
 
 def finish(*stages: PrefectFuture[Any] | list[PrefectFuture[Any]]) -> None:
@@ -189,8 +195,5 @@ def finish(*stages: PrefectFuture[Any] | list[PrefectFuture[Any]]) -> None:
                 follows = error
         if follows:
             raise follows
-    except BaseException:
-        _begin_no_more()
-        raise
     finally:
         stop_workers()

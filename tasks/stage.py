@@ -94,7 +94,8 @@ def flow_run(home: str) -> tracking.FlowRun | None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return None
-    return tracking.FlowRun(str(context.flow_run.id), home, (context.parameters or {}).get("settings"))
+    settings = (context.parameters or {}).get("settings")
+    return tracking.FlowRun(str(context.flow_run.id), home, settings, context.flow_run.name)
 
 
 def close_tracking(_flow: Any, run: Any, state: State) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_contracts.base import Artifact
+from data_contracts.base import Artifact, Settings
 from data_contracts.errors import PromotionError
 from tasks.home import local_folder, store_of
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
     from mlflow import MlflowClient
 
-    from data_contracts.retrain import RetrainSettings
 
 EXPERIMENT = "omnirefit"
 CURVE = "curve.parquet"
@@ -50,7 +49,8 @@ class FlowRun:
 
     id: str
     home: str
-    settings: RetrainSettings | None = None
+    settings: Settings | None = None
+    name: str = "retrain"
 
 
 def tracking_uri(home: str) -> str:
@@ -100,9 +100,8 @@ def run_of(flow_run: FlowRun) -> str:
         run_id = found[0].info.run_id
         client.update_run(run_id, status="RUNNING")  # another process goes on with it
     else:
-        title = getattr(flow_run.settings, "title", "retrain")
         tags = {"prefect.flow_run_id": flow_run.id}
-        run_id = client.create_run(experiment_id, tags=tags, run_name=title).info.run_id
+        run_id = client.create_run(experiment_id, tags=tags, run_name=flow_run.name).info.run_id
         _log_params(client, run_id, flow_run.settings)
         for name, content in _kept.pop(flow_run.id, {}).items():
             client.log_dict(run_id, content, name)
@@ -174,7 +173,7 @@ def _release(flow_run_id: str) -> None:
         lock.release()
 
 
-def _log_params(client: MlflowClient, run_id: str, settings: RetrainSettings | None) -> None:
+def _log_params(client: MlflowClient, run_id: str, settings: Settings | None) -> None:
     from mlflow.entities import Param
 
     params = [Param(name, str(value)) for name, value in flatten(settings.model_dump() if settings else {})]

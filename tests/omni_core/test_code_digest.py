@@ -1,3 +1,6 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from omni_core import code_digest as module
@@ -64,3 +67,20 @@ def test_a_module_without_a_file_is_an_error():
 
 def test_the_core_does_not_reach_the_tasks():
     assert not any(name.startswith(("tasks", "flows")) for name in reachable("omni_core.ingest"))
+
+
+def test_stages_that_start_together_get_the_digest_that_each_would_get_alone():
+    def anew() -> None:
+        for cached in (module._tree, module._imports, module._digest_of_module):
+            cached.cache_clear()
+
+    anew()
+    alone, interval = code_digest("omni_core.features"), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # threads change places often, as on a busy machine
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(3):
+                anew()
+                assert set(pool.map(code_digest, ["omni_core.features"] * 4)) == {alone}
+    finally:
+        sys.setswitchinterval(interval)
