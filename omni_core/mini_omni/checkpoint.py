@@ -26,11 +26,12 @@ from data_contracts.errors import StorageError, WeightsError
 from omni_core.mini_omni import model_config as shape
 from omni_core.mini_omni.weight_names import from_mini_omni, to_mini_omni
 from omni_core.speech_heads import parallel
-from omni_core.speech_heads.parallel import ParallelConfig, ParallelHead
+from omni_core.speech_heads.parallel import ParallelConfig
 
 WEIGHTS, CONFIG = "lit_model.pth", "model_config.yaml"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 EMBEDDING, HEAD = "transformer.wte.weight", "lm_head.weight"
+LINEAR, LINEAR_BIAS = "whisper_adapter.weight", "whisper_adapter.bias"
 SOURCE = "mini-omni"
 
 
@@ -61,6 +62,7 @@ def import_mini_omni(source: Path, target: Path, tied: bool | None = None) -> Im
     notes: list[str] = []
     variant = _variant(model_config, tensors, tied, notes)
     config = shape.read(model_config, variant)
+    _add_bias_of_linear_adapter(tensors, notes)
     converted, unknown = from_mini_omni(tensors, shape.heads(model_config))
     if variant.tied:
         del converted["lm_head.weight"]
@@ -88,14 +90,6 @@ def export_mini_omni(source: Path, target: Path) -> Imported:
         (folder / CONFIG).write_text(yaml.safe_dump(written, sort_keys=False))
         notes = _copy_tokenizer(source, folder)
     return Imported(target, config, tuple(notes))
-
-
-def save_trained(head: ParallelHead, source: Path, target: Path) -> None:
-    """A retrained head beside the tokenizer and the facts of the folder that it was loaded from."""
-    _, facts = parallel.read_config(source)
-    with _whole_folder(target) as folder:
-        _copy_tokenizer(source, folder)
-        parallel.write(folder, head.config, parallel.saved_tensors(head), facts)
 
 
 def _read_yaml(source: Path) -> dict[str, Any]:
@@ -131,6 +125,10 @@ def _variant(
     """What the file and its configuration agree on; where they do not, a note."""
     layers = _count_post_adapter(model_config, tensors, notes)
     vision = tensors.get("vision_adapter.fc_1.weight")
+    if vision is None and model_config.get("vision_adapter_dim"):
+        notes.append(
+            "model_config.yaml names a vision adapter (vision_adapter_dim) and the file has none: it is not exported again"
+        )
     if vision is not None:
         notes.append(
             "the vision adapter (Mini-Omni2) is kept and goes back out on export; it is not used, no image is read here"
@@ -173,13 +171,22 @@ def _count_post_adapter(model_config: dict[str, Any], tensors: dict[str, Tensor]
         )
         return 0
     if model_config.get("post_adapter", False) and not names:
-        notes.append("model_config.yaml asks for a post-adapter and the file has none; the model runs without it")
+        raise WeightsError(
+            f"model_config.yaml asks for a post-adapter and {WEIGHTS} holds none of its tensors: the file is cut short or another model's; fetch it again"
+        )
     stated = model_config.get("post_adapter_layers", len(blocks))
     if names and stated != len(blocks):
         raise WeightsError(
             f"model_config.yaml states {stated} post_adapter_layers and {WEIGHTS} holds {len(blocks)}; take the file that belongs to the weights"
         )
     return len(blocks)
+
+
+def _add_bias_of_linear_adapter(tensors: dict[str, Tensor], notes: list[str]) -> None:
+    """Mini-Omni's linear adapter has one, and its code loads no file without; zeros change nothing."""
+    if (weight := tensors.get(LINEAR)) is not None and LINEAR_BIAS not in tensors:
+        tensors[LINEAR_BIAS] = weight.new_zeros(len(weight))
+        notes.append("the linear speech adapter has no bias in the file; it gets one of zeros")
 
 
 def _check(config: ParallelConfig, tensors: dict[str, Tensor], unknown: list[str]) -> None:

@@ -23,6 +23,14 @@ FIXED = {
     "n_expert": 0,
 }
 """Switches of LitGPT, at the value that Mini-Omni has; another value would be another architecture."""
+PLAIN = {
+    "attention_bias": False,
+    "mlp_bias": False,
+    "use_sliding_window": False,
+    "hidden_act": "silu",
+    "partial_rotary_factor": 1.0,
+}
+"""Likewise in the terms of transformers, for a trunk that did not come from Mini-Omni."""
 ADAPTERS = {"llamamlp": "gated_mlp", "mlp": "linear"}
 
 
@@ -102,8 +110,13 @@ def write(config: ParallelConfig, original: dict[str, Any] | None = None) -> dic
         raise ComponentError(
             f"a head on a '{trunk['model_type']}' trunk cannot be written as Mini-Omni, which is a Qwen2; keep it in our format"
         )
+    _refuse_what_mini_omni_has_not(trunk)
     if (config.layout.num_streams, config.layout.delays) != (MINI_OMNI.num_streams, MINI_OMNI.delays):
         raise ComponentError("Mini-Omni has seven audio streams delayed by 1 to 7 steps; keep this head in our format")
+    if config.adapter == "gated_mlp" and config.adapter_width != trunk["intermediate_size"]:
+        raise ComponentError(
+            f"the speech adapter is {config.adapter_width} wide inside and the trunk {trunk['intermediate_size']}, which are one number in Mini-Omni; keep this head in our format"
+        )
     adapter = next(theirs for theirs, ours in ADAPTERS.items() if ours == config.adapter)
     written = {
         "n_layer": trunk["num_hidden_layers"],
@@ -128,4 +141,16 @@ def write(config: ParallelConfig, original: dict[str, Any] | None = None) -> dic
         **({"vision_adapter_dim": config.vision_width} if config.vision_width else {}),
     }
     basics = {key: FIXED[key] for key in ("norm_class_name", "mlp_class_name", "rotary_percentage", "parallel_residual", "bias")}  # fmt: skip
-    return {**basics, **(original or {}), **written}
+    kept = {key: value for key, value in (original or {}).items() if key != "vision_adapter_dim"}
+    return {**basics, **kept, **written}
+
+
+def _refuse_what_mini_omni_has_not(trunk: dict[str, Any]) -> None:
+    """Raises ComponentError for a switch that model_config.yaml cannot say: the export would compute something else."""
+    rope = trunk["rope_parameters"]
+    found = {**trunk, **rope} | {"rotary": rope.get("rope_type", "default")}
+    for key, value in {**PLAIN, "rotary": "default"}.items():
+        if found.get(key) not in (None, value):
+            raise ComponentError(
+                f"a trunk whose {key} is {found[key]!r} cannot be written as Mini-Omni, which has {value!r}; keep it in our format"
+            )

@@ -45,8 +45,8 @@ def decoder(config: dict[str, Any], num_layers: int | None = None) -> tuple[Any,
     shape = AutoConfig.for_model(**config)
     if num_layers:
         shape.num_hidden_layers, shape.vocab_size, shape.pad_token_id = num_layers, 1, None
-        if getattr(shape, "layer_types", None):
-            shape.layer_types = shape.layer_types[:num_layers]
+        if kinds := getattr(shape, "layer_types", None):  # one a layer of the trunk, which may have fewer
+            shape.layer_types = [kinds[i % len(kinds)] for i in range(num_layers)]
     decoder = AutoModel.from_config(shape)
     if num_layers:
         decoder.set_input_embeddings(None)

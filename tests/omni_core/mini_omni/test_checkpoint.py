@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from data_contracts.errors import ComponentError, OmniError, StorageError, WeightsError
 from omni_core.mini_omni import prompts
-from omni_core.mini_omni.checkpoint import export_mini_omni, import_mini_omni, save_trained
+from omni_core.mini_omni.checkpoint import export_mini_omni, import_mini_omni
 from omni_core.mini_omni.decoding import answer
 from omni_core.mini_omni.prompts import Mode
 from omni_core.mini_omni.weight_names import Heads, fuse_qkv, split_qkv
@@ -104,10 +105,25 @@ def test_a_post_adapter_that_the_configuration_leaves_out_is_set_aside_and_said(
     assert made.config.post_adapter_layers == 0 and "set aside" in made.notes[0]
 
 
-def test_a_post_adapter_that_the_file_lacks_is_said(released, tmp_path):
-    folder, config, _ = released()
-    (folder / "model_config.yaml").write_text(yaml.safe_dump({**config, "post_adapter": True}))
-    assert "runs without it" in import_mini_omni(folder, tmp_path / "ours").notes[0]
+def test_a_vision_adapter_that_the_file_lacks_is_said_and_not_exported(released, tmp_path):
+    folder, _, _ = released(without_vision, vision_adapter_dim=16)
+    notes = import_mini_omni(folder, tmp_path / "ours").notes
+    assert len(notes) == 1 and "vision_adapter_dim" in notes[0]
+    export_mini_omni(tmp_path / "ours", tmp_path / "back")
+    assert "vision_adapter_dim" not in yaml.safe_load((tmp_path / "back" / "model_config.yaml").read_text())
+
+
+def without_vision(weights):
+    for name in [name for name in weights if name.startswith("vision_adapter")]:
+        del weights[name]
+
+
+def test_a_linear_adapter_without_a_bias_hears_as_it_did_and_goes_back_with_zeros(released, tmp_path):
+    folder, _, weights = released(without("whisper_adapter.bias"), asr_adapter="mlp")
+    assert "no bias" in import_mini_omni(folder, tmp_path / "ours").notes[0]
+    heard = torch.randn(3, 32)
+    found = parallel.load(tmp_path / "ours").speech_adapter(heard)
+    torch.testing.assert_close(found, heard @ weights["whisper_adapter.weight"].T)
 
 
 def test_a_missing_tokenizer_is_said(released, tmp_path):
@@ -127,19 +143,33 @@ def test_half_precision_stays_on_disk_and_is_computed_in_float32(released, tmp_p
     assert said.shape == (8, 3)
 
 
-def test_a_retrained_head_is_saved_and_exported(released, tmp_path):
-    folder, _, _ = released(tie_word_embeddings=True, post_adapter=True, post_adapter_layers=1)
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rotary is 'llama3'"),
+        ({"attention_bias": True}, "attention_bias is True"),
+        ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
+        ({"intermediate_size": 96}, "the speech adapter is 128 wide inside and the trunk 96"),
+        ({"model_type": "gemma3_text"}, "cannot be written as Mini-Omni, which is a Qwen2"),
+    ],
+)
+def test_a_trunk_that_mini_omni_cannot_say_is_not_exported(changes, words, released, tmp_path):
+    folder, _, _ = released()
     import_mini_omni(folder, tmp_path / "ours")
-    head = parallel.load(tmp_path / "ours")
-    head.norm.weight += 1
-    save_trained(head, tmp_path / "ours", tmp_path / "trained")
-    export_mini_omni(tmp_path / "trained", tmp_path / "back")
-    back = torch.load(tmp_path / "back" / "lit_model.pth", weights_only=True)
-    assert torch.equal(back["transformer.ln_f.weight"], head.norm.weight)
+    config, facts = parallel.read_config(tmp_path / "ours")
+    parallel.write(tmp_path / "ours", replace(config, trunk=config.trunk | changes), {}, facts)
+    with pytest.raises(ComponentError, match=words):
+        export_mini_omni(tmp_path / "ours", tmp_path / "back")
+    assert not (tmp_path / "back").exists()
 
 
 def without(name):
     return lambda weights: weights.pop(name)
+
+
+def without_post_adapter(weights):
+    for name in [name for name in weights if name.startswith("transformer.post_adapter")]:
+        del weights[name]
 
 
 def with_tensor(name, *size):
@@ -155,6 +185,12 @@ def with_tensor(name, *size):
         (with_tensor("nothing", 1), {"norm_class_name": "LayerNorm"}, ComponentError, "norm_class_name is 'LayerNorm'"),
         (with_tensor("nothing", 1), {"rotary_percentage": 0.25}, ComponentError, "rotary_percentage is 0.25"),
         (with_tensor("nothing", 1), {"asr_adapter": "llamamlp2"}, ComponentError, "there are: llamamlp, mlp"),
+        (
+            without_post_adapter,
+            {"post_adapter": True, "post_adapter_layers": 2},
+            WeightsError,
+            "holds none of its tensors",
+        ),
         (lambda w: None, {"padded_vocab_size": 99}, ComponentError, "padded_vocab_size 99 is less"),
     ],
 )

@@ -21,6 +21,12 @@ VARIANTS = {
     "tied": {"tie_word_embeddings": True},
     "post-adapter": {"post_adapter": True, "post_adapter_layers": 2},
     "tied post-adapter": {"tie_word_embeddings": True, "post_adapter": True, "post_adapter_layers": 1},
+    "post-adapter deeper than the trunk": {"post_adapter": True, "post_adapter_layers": 6},
+    "tied post-adapter deeper than the trunk": {
+        "tie_word_embeddings": True,
+        "post_adapter": True,
+        "post_adapter_layers": 4,
+    },
     "linear adapter": {"asr_adapter": "mlp"},
     "one group": {"n_query_groups": 1},
     "a group a head": {"n_query_groups": 4},
@@ -54,7 +60,7 @@ def test_logits_are_those_of_the_slow_model(variant, released, tmp_path):
         torch.testing.assert_close(logits.audio[0], audio, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("variant", ["untied", "tied", "post-adapter"])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name in ("untied", "tied") or "post-adapter" in name])
 @pytest.mark.parametrize("mode", Mode)
 def test_answers_are_those_of_the_slow_model(variant, mode, released, tmp_path):
     head, slow = both(released, tmp_path, **VARIANTS[variant])

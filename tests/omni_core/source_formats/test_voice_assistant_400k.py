@@ -5,7 +5,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.base import choices
 from data_contracts.errors import ComponentError, SettingsError, SourceError
 from data_contracts.ingest import CODED_UTTERANCE, UTTERANCE, VoiceSettings
 from omni_core import answer_codes
@@ -78,7 +77,6 @@ def test_decoding_without_weights_is_refused_before_anything_is_read(tmp_path):
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.skipif("snac" not in choices("codecs"), reason="codec snac is not merged yet")
 def test_with_snac_weights_answers_have_sound_beside_their_codes(folder, tmp_path):
     """SNAC's real classes at small size with random weights: the sound is noise, so no quality is asked of it."""
     from tests.omni_core.codecs.tiny_codecs import write_snac
@@ -97,7 +95,6 @@ def test_with_snac_weights_answers_have_sound_beside_their_codes(folder, tmp_pat
         np.testing.assert_allclose(waveform, np.clip(again, -1, 1), atol=1 / 32_768)
 
 
-@pytest.mark.skipif("snac" not in choices("codecs"), reason="codec snac is not merged yet")
 def test_weights_of_another_snac_are_refused(tmp_path):
     from tests.omni_core.codecs.tiny_codecs import write_snac
 
