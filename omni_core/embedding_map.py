@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,11 @@ def spellings(tokens: Sequence[str | None]) -> list[bytes]:
             for token in known
         ]
     return [_of_sentencepiece(token) for token in known]
+
+
+def spellings_of(tokenizer: Any) -> list[bytes]:
+    """Of every id of a tokenizer of transformers."""
+    return spellings(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
 
 
 def _of_sentencepiece(token: str) -> bytes:

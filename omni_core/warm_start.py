@@ -30,7 +30,7 @@ from data_contracts.errors import ArtifactError
 from data_contracts.ingest import Manifest
 from data_contracts.train import Checkpoint
 from omni_core.adapter import Adapter
-from omni_core.embedding_map import fit_map, overlaps, shared_tokens, spans, spellings
+from omni_core.embedding_map import fit_map, overlaps, shared_tokens, spans, spellings_of
 from omni_core.language_models.huggingface import CausalLanguageModel
 from omni_core.listen import ListenData, validation_alignment_loss, validation_answer_loss
 from omni_core.prefix import TunedPrefix
@@ -145,7 +145,7 @@ def class_shares(donor: Donor, random: Adapter, lm: CausalLanguageModel, questio
     old_ids, new_ids = donor.adapter.config.tokens, random.config.tokens
     old_class = {token: index + 1 for index, token in enumerate(old_ids)}
     new_class = {token: index + 1 for index, token in enumerate(new_ids)}
-    old_spelled, new_spelled = (_spellings(tokenizer) for tokenizer in (donor.tokenizer, lm.tokenizer))
+    old_spelled, new_spelled = (spellings_of(tokenizer) for tokenizer in (donor.tokenizer, lm.tokenizer))
     shares = torch.zeros(1 + len(new_ids), 1 + len(old_ids))
     shares[0, 0] = 1
     for question in questions:
@@ -158,10 +158,6 @@ def class_shares(donor: Donor, random: Adapter, lm: CausalLanguageModel, questio
     return shares
 
 
-def _spellings(tokenizer: Any) -> list[bytes]:
-    return spellings(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
-
-
 def _carry_correction(donor: Donor, warm: Adapter, lm: CausalLanguageModel) -> dict[str, float]:
     """The last layer, through the map of embedding spaces when these differ; an untrained one stays as it is: zero."""
     weight, bias = donor.adapter.correction.weight, donor.adapter.correction.bias
@@ -170,7 +166,7 @@ def _carry_correction(donor: Donor, warm: Adapter, lm: CausalLanguageModel) -> d
     if donor.same_language_model(lm):
         warm.correction.load_state_dict(donor.adapter.correction.state_dict())
         return {}
-    known = _spellings(donor.tokenizer)[: len(donor.embeddings)], _spellings(lm.tokenizer)[: len(lm.embedding)]
+    known = spellings_of(donor.tokenizer)[: len(donor.embeddings)], spellings_of(lm.tokenizer)[: len(lm.embedding)]
     old, new = shared_tokens(*known)
     if len(old) < 2:
         return {"map_shared_tokens": len(old)}

@@ -26,7 +26,7 @@ from data_contracts.ingest import Manifest
 from data_contracts.train import Checkpoint, FittedCodec, RecipeStageSettings
 from omni_core import bundled_weights, components, tables
 from omni_core.mapped_features import forget, mapped_features
-from omni_core.mini_omni import recipe, starting_point
+from omni_core.mini_omni import mapped_start, recipe, starting_point
 from omni_core.mini_omni.recipe import Turn
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads import parallel
@@ -47,6 +47,8 @@ class Start:
     tokenizer: Any
     facts: dict[str, Any]
     notes: tuple[str, ...] = ()
+    mapped: ParallelHead | None = None
+    """The head on another language model than its own; `head` is then one with random speech parts to compare it with."""
 
 
 def train_stage(
@@ -73,18 +75,20 @@ def train_stage(
         if before
         else starting_head(speech_head, language_model, codec, width, home, settings.seed)
     )
-    head, curve = start.head.to("cuda" if torch.cuda.is_available() else "cpu"), Curve()
+    device, curve = "cuda" if torch.cuda.is_available() else "cpu", Curve()
     data = {split: turns_of(store, manifest, split, features, answers, start) for split in ("train", "validation")}
     work = work_folder(home, "mini_omni.retraining", [manifest, *questions, *codes, codec, *([before] if before else [])],
                        language_model, speech_head, settings)  # fmt: skip
+    held_out_turns = data["validation"][:VALIDATED_TURNS]
+    head, compared, notes = _better_start(start, device, held_out_turns, settings.micro_batch, curve)
     if settings.steps:
         recipe.train_stage(head, data["train"], plan, steps=settings.steps, batch=settings.batch, seed=settings.seed,
                            work=work, checkpoint_every=settings.checkpoint_every_steps, curve=curve, progress=progress,
                            micro_batch=settings.micro_batch)  # fmt: skip
-    held_out = recipe.validate(head.eval(), data["validation"][:VALIDATED_TURNS], plan, settings.micro_batch)
+    held_out = recipe.validate(head.eval(), held_out_turns, plan, settings.micro_batch)
     curve.add(settings.steps, turns=len(data["train"]), **held_out)
     facts = {"stage": stage, "seconds": round(time.monotonic() - started, 1), "turns": len(data["train"]),
-             "trained_parameters": _trained(head, plan), "notes": list(start.notes), **held_out}  # fmt: skip
+             "trained_parameters": _trained(head, plan), "notes": notes, **compared, **held_out}  # fmt: skip
     if settings.steps:
         facts |= {name: curve.last(f"{stage}_{name}") for name in ("loss", "text", "audio")}
     made = _commit(store, start, head.to("cpu"), curve, settings, facts, manifest, codec, before)
@@ -92,6 +96,18 @@ def train_stage(
     if stage == recipe.STAGES[-1].name:
         forget(questions, home / "work")
     return made
+
+
+def _better_start(
+    start: Start, device: str, turns: list[Turn], micro_batch: int, curve: Curve
+) -> tuple[ParallelHead, dict[str, Any], list[str]]:
+    """The head to train, where it is trained; the losses by which a mapped one was taken or left; all notes."""
+    head = start.head.to(device)
+    if start.mapped is None:
+        return head, {}, list(start.notes)
+    candidates = {mapped_start.RANDOM: head, mapped_start.MAPPED: start.mapped.to(device)}
+    head, compared, note = mapped_start.choose(candidates, turns, micro_batch, curve)
+    return head, compared, [*start.notes, note]
 
 
 def turns_of(
@@ -141,14 +157,18 @@ def starting_head(
         )
         return Start(head, lm.tokenizer, {"source": f"fresh on {language_model.weights}"})
     folder = Path(bundled_weights.resolve(speech_head.weights, home))
-    given, (_, facts), notes = parallel.load(folder), parallel.read_config(folder), list[str]()
-    if not _is_own(language_model, folder, home):
-        given, notes = starting_point.on_another_language_model(
-            given, _words(folder), lm.model, lm.tokenizer.get_vocab(), generator
-        )
-        facts = {"source": facts.get("source", "unknown"), "notes": facts.get("notes", [])}
-    head, new = starting_point.refitted(given, streams, size, encoder_width, generator)
-    return Start(head, lm.tokenizer, facts, (*notes, *new))
+    given, (_, facts) = parallel.load(folder), parallel.read_config(folder)
+    if _is_own(language_model, folder, home):
+        head, new = starting_point.refitted(given, streams, size, encoder_width, generator)
+        return Start(head, lm.tokenizer, facts, tuple(new))
+    heads, notes = mapped_start.on_another_language_model(given, _tokenizer(folder), lm, generator)
+    facts = {"source": facts.get("source", "unknown"), "notes": facts.get("notes", [])}
+    fitted = {
+        name: starting_point.refitted(head, streams, size, encoder_width, generator) for name, head in heads.items()
+    }
+    head, new = fitted[mapped_start.RANDOM]
+    mapped = fitted.get(mapped_start.MAPPED)
+    return Start(head, lm.tokenizer, facts, (*notes, *new), mapped[0] if mapped else None)
 
 
 def inner_width(config: Any) -> int:
@@ -162,11 +182,11 @@ def _is_own(language_model: LanguageModelSettings, folder: Path, home: Path) -> 
     return language_model.name == "mini_omni" and Path(where).resolve() == folder.resolve()
 
 
-def _words(folder: Path) -> dict[str, int]:
+def _tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder).get_vocab()
+        return AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"'{folder}' has no tokenizer that can be read; put tokenizer.json and tokenizer_config.json of the checkpoint there"

@@ -1,17 +1,15 @@
 """A language model, or a head that there is, enters; a parallel head to be trained leaves: where the recipe starts.
 
 on_language_model   a fresh head on any causal language model
-refitted            a head that there is, for another codec, another encoder or another language model:
+refitted            a head that there is, for another codec or another encoder (another language model: mapped_start.py):
 
     changed          kept                                           new
     codec            trunk, text, adapters, specials of streams     codes of every stream
     encoder          all but                                        the speech adapter, if features have another width
-    language model   codes and adapters, mapped into its space      trunk, text, post-adapter
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +40,7 @@ def on_language_model(
     generator: torch.Generator,
     post_adapter_layers: int = 0,
     adapter_width: int = 4864,
+    adapter: str = "gated_mlp",
 ) -> ParallelHead:
     """Copy the model's layers, norm and matrices; rows of new tokens are drawn like another word (see _fill).
 
@@ -50,7 +49,7 @@ def on_language_model(
     shape = model.config.get_text_config()
     trunk = {**shape.to_dict(), "model_type": shape.model_type, "vocab_size": layout.total_size, "pad_token_id": None}
     tied = bool(shape.tie_word_embeddings)
-    config = ParallelConfig(layout, trunk, encoder_width, "gated_mlp", adapter_width, post_adapter_layers, tied)
+    config = ParallelConfig(layout, trunk, encoder_width, adapter, adapter_width, post_adapter_layers, tied)
     head = ParallelHead(config)
     _copy_trunk(model.base_model, head)
     with torch.no_grad():
@@ -127,42 +126,3 @@ def _move_rows(
         to = text + stream * after.vocabulary_size + after.codebook_size
         at = text + stream * before.vocabulary_size + before.codebook_size
         new[to : to + after.num_specials] = old[at : at + before.num_specials]
-
-
-@torch.no_grad()
-def on_another_language_model(
-    head: ParallelHead,
-    words: Mapping[str, int],
-    model: Any,
-    new_words: Mapping[str, int],
-    generator: torch.Generator,
-) -> tuple[ParallelHead, list[str]]:
-    """The head's speech parts on another language model: embeddings of codes, and what the adapter writes, go through the
-    least-squares map between the two models' embeddings of the words that both know.
-
-    words, new_words: string of a token -> its id, of each tokenizer. Without enough shared words the map is unknown and
-    all speech parts but the adapter's inner layers are fresh.
-    """
-    config, old = head.config, head.trunk.get_input_embeddings().weight
-    layout = layout_of(
-        config.layout.num_streams, config.layout.codebook_size, model.get_input_embeddings().weight.shape[0]
-    )
-    layout = replace(layout, delays=config.layout.delays)
-    made = on_language_model(
-        model, layout, config.encoder_width, generator, config.post_adapter_layers, config.adapter_width
-    )
-    notes = ["the language model is another: trunk, text and post-adapter are its own or new"]
-    if config.vision_width:
-        notes.append("the vision adapter is set aside: it wrote for the language model before")
-    shared = [word for word in words if word in new_words]
-    if len(shared) < old.shape[1]:
-        return made, [*notes, f"{len(shared)} shared words are too few for a map of {old.shape[1]} columns: speech is learned anew"]  # fmt: skip
-    into = made.trunk.get_input_embeddings().weight
-    source, target = old[[words[w] for w in shared]].float(), into[[new_words[w] for w in shared]].float()
-    bridge = torch.linalg.lstsq(source, target).solution
-    audio = slice(config.layout.text_vocabulary_size, config.layout.total_size)
-    into[layout.text_vocabulary_size : layout.total_size] = old[audio] @ bridge
-    adapter = {name: tensor for name, tensor in head.speech_adapter.state_dict().items()}
-    if config.adapter == "gated_mlp":
-        made.speech_adapter.load_state_dict(adapter | {"down.weight": bridge.T @ adapter["down.weight"]})
-    return made, [*notes, f"codes and adapter went through the map of {len(shared)} shared words"]

@@ -222,4 +222,8 @@ def test_a_part_of_an_imported_model_is_swapped(part, preset, imported, folder):
     trained, model = until_quantized(settings)
     answer, _, _ = answer_of(settings, model)
     assert answer.sample_rate_hz == (32_000 if part == "codec" else 24_000)
-    assert SWAPS[part] in " ".join(trained.checkpoints["alignment"].facts["notes"])
+    facts = trained.checkpoints["alignment"].facts
+    assert SWAPS[part] in " ".join(facts["notes"])
+    if part == "language model":
+        losses = {name: facts[f"start_loss_{name}"] for name in ("random", "mapped")}
+        assert facts["start_mapped"] == (losses["mapped"] < losses["random"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from omni_core.mini_omni.starting_point import layout_on, on_another_language_model, on_language_model, refitted
+from omni_core.mini_omni.starting_point import layout_on, on_language_model, refitted
 from omni_core.speech_heads import parallel
 
 SMALL = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -93,27 +93,3 @@ def test_another_encoder_makes_the_adapter_anew_and_keeps_the_rest():
         name for name in after if after[name].shape != before[name].shape or not torch.equal(after[name], before[name])
     }
     assert {name.split(".")[0] for name in changed} == {"speech_adapter"}
-
-
-@torch.no_grad()
-def test_through_a_map_that_is_exact_the_codes_keep_their_places():
-    """The other model's embeddings are the first's, turned: then so are the codes and what the adapter writes."""
-    head, other = a_head(), a_model(seed=9)
-    turn = torch.linalg.qr(torch.randn(32, 32, generator=noise()))[0]
-    words = {f"w{i}": i for i in range(50)}
-    others = {f"w{i}": 49 - i for i in range(50)}  # the same strings under other ids
-    known = head.trunk.get_input_embeddings().weight[:50]
-    other.get_input_embeddings().weight.copy_((known @ turn).flip(0))
-    made, notes = on_another_language_model(head, words, other, others, noise())
-    assert notes[-1] == "codes and adapter went through the map of 50 shared words"
-    audio = slice(head.layout.text_vocabulary_size, head.layout.total_size)
-    turned = head.trunk.get_input_embeddings().weight[audio] @ turn
-    torch.testing.assert_close(made.trunk.get_input_embeddings().weight[audio], turned, rtol=1e-3, atol=1e-3)
-    heard = torch.randn(2, 5, 8, generator=noise())
-    torch.testing.assert_close(made.speech_adapter(heard), head.speech_adapter(heard) @ turn, rtol=1e-3, atol=1e-3)
-
-
-def test_too_few_shared_words_are_said_and_speech_begins_anew():
-    made, notes = on_another_language_model(a_head(), {"a": 1}, a_model(seed=9), {"a": 2}, noise())
-    assert "1 shared words are too few for a map of 32 columns: speech is learned anew" in notes[-1]
-    assert made.layout.total_size == a_head().layout.total_size
