@@ -29,6 +29,8 @@ class EncoderSettings(Settings):
     """Folder, hub id or bundled:NAME; empty for members without weights."""
     layer: int = Field(0, ge=0, le=100)
     """Of wav2vec2 and its kin: the transformer layer whose output is taken, counted from 1; 0 is the last."""
+    window_s: float = Field(0, ge=0, le=30)
+    """Of whisper: questions are padded to this many seconds and encoded in float32, as a model wants that was trained on Whisper's own window (Mini-Omni: 30, at fifteen times the work for a 2 s question); 0 pads to the longest of a batch."""
 
 
 class CodecSettings(Settings):

@@ -117,7 +117,6 @@ def utterance_suite(quality: QualitySettings) -> ExpectationSuite:
 
 def _measure_rules(quality: QualitySettings) -> list[Expectation]:
     between = "ExpectColumnValuesToBeBetween"
-    shortest, longest = quality.min_duration_s, quality.max_duration_s
     return [
         _rule(
             between,
@@ -127,15 +126,8 @@ def _measure_rules(quality: QualitySettings) -> list[Expectation]:
             column="source_sample_rate_hz",
             min_value=quality.min_sample_rate_hz,
         ),
-        _rule(
-            between,
-            "duration",
-            "the {role} lasts {duration_s:.2f} s "
-            f"(quality.min_duration_s, max_duration_s: {shortest:g} to {longest:g})",
-            column="duration_s",
-            min_value=shortest,
-            max_value=longest,
-        ),
+        _duration_rule("!=", "max_duration_s", quality.min_duration_s, quality.max_duration_s),
+        _duration_rule("==", "max_answer_duration_s", quality.min_duration_s, quality.longest_answer_s),
         _rule(
             between,
             "clipping",
@@ -169,6 +161,20 @@ def _measure_rules(quality: QualitySettings) -> list[Expectation]:
             max_value=quality.max_words_per_second,
         ),
     ]
+
+
+def _duration_rule(role_is_answer: str, bound: str, shortest: float, longest: float) -> Expectation:
+    """Of answers, or of all others: a question has to fit the encoder's window, an answer has not."""
+    return _rule(
+        "ExpectColumnValuesToBeBetween",
+        "duration",
+        f"the {{role}} lasts {{duration_s:.2f}} s (quality.min_duration_s, {bound}: {shortest:g} to {longest:g})",
+        column="duration_s",
+        min_value=shortest,
+        max_value=longest,
+        row_condition=f'role {role_is_answer} "answer"',
+        condition_parser="pandas",
+    )
 
 
 def between_rows_suite() -> ExpectationSuite:

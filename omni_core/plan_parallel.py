@@ -23,6 +23,7 @@ POST_ADAPTER_IN_ONNX = (
     "onnx_int8 gives hidden states behind the last norm only, and a post-adapter reads those before it; set "
     "quantize.weight_quantizer to dynamic_int8"
 )
+WHISPER_WINDOW_S = 30.0
 FRAMING_STEPS = 3
 """Of a spoken question: input before the features, end and answer behind them."""
 
@@ -33,16 +34,17 @@ def uses_parallel(settings: RetrainSettings) -> bool:
 
 
 def head_config(settings: RetrainSettings, home: Path) -> dict[str, Any]:
-    """Shape of the head that the settings start from, empty for a fresh one. Raises WeightsError for another folder."""
+    """Shape and source of the head that the settings start from, empty for a fresh one. Raises WeightsError for another folder."""
     weights = settings.components.speech_head.weights
     if not weights:
         return {}
-    found = model_files(weights, home).json("config.json").get("parallel")
+    config = model_files(weights, home).json("config.json")
+    found = config.get("parallel")
     if not found:
         raise WeightsError(
             f"no parallel head in '{weights}' (speech_head.weights); name the folder that `omni import mini-omni` wrote, or a trained checkpoint"
         )
-    return found
+    return found | {"source": config.get("source", "")}
 
 
 def has_its_own_language_model(settings: RetrainSettings) -> bool:
@@ -149,6 +151,11 @@ def notes(settings: RetrainSettings, facts: Facts) -> list[str]:
             else "set aside, it wrote for the language model before"
         )
         found.append(f"the head's vision adapter (Mini-Omni2) is {what}; no image is read here")
+    encoder = settings.components.encoder
+    if facts.head.get("source") == "mini-omni" and encoder.name == "whisper" and encoder.window_s != WHISPER_WINDOW_S:
+        found.append(
+            f"the head comes from Mini-Omni, whose adapter was trained on Whisper's own window; set components.encoder.window_s to {WHISPER_WINDOW_S:g}, unless the adapter is trained anew"
+        )
     longest, room = settings.ingest.quality.max_duration_s, longest_question_s(settings, facts)
     if room < longest:
         found.append(

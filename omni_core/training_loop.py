@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from data_contracts.errors import StorageError
 from omni_core.progress import Progress, silent
 
-WARMUP_SHARE = 0.1
+WARMUP_SHARE, START_DIVISOR = 0.1, 25.0
 MAX_GRADIENT_NORM = 1.0
 
 
@@ -46,6 +46,17 @@ class Schedule:
     """Peak of the one-cycle rate."""
     seed: int
     checkpoint_every: int
+    final_learning_rate: float = 0.0
+    """Where the rate ends; 0: a 250 000th of the peak."""
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, schedule: Schedule) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Up from a 25th of the peak, then down by a cosine; at its end when the last step was taken."""
+    peak, final = schedule.learning_rate, schedule.final_learning_rate
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, peak, total_steps=schedule.steps + 1, pct_start=WARMUP_SHARE, div_factor=START_DIVISOR,
+        final_div_factor=peak / START_DIVISOR / min(final, peak) if final else 1e4,
+    )  # fmt: skip
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
@@ -72,9 +83,7 @@ def run(
     optimizer = torch.optim.AdamW(
         parameters, lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.learning_rate, total_steps=steps + 1, pct_start=WARMUP_SHARE
-    )
+    rate = one_cycle(optimizer, schedule)
     path = work / f"{phase}.pt"
     start = _resume(path, module, optimizer, rate, curve)
     module.train()

@@ -2,7 +2,8 @@
 
 Whisper was trained on 30 s windows; a 2 s question padded to 30 s costs fifteen times the work, here it is padded to
 the longest of its batch and half a second of silence, with the positions that it would have had at the start of a window.
-The adapter is trained on just these features, so nothing is lost by it.
+The adapter is trained on just these features, so nothing is lost by it. An adapter that was trained elsewhere on whole
+windows (Mini-Omni's) wants them as they were: EncoderSettings.window_s.
 """
 
 from __future__ import annotations
@@ -28,19 +29,22 @@ class WhisperFeatures:
     sample_rate_hz = 16_000
     frame_rate_hz = 50.0
 
-    def __init__(self, extractor, model):
+    def __init__(self, extractor, model, window_s: float = 0):
         self.extractor, self.model = extractor, model.eval().requires_grad_(False)
         self.width = model.config.d_model
+        self.window_samples = int(window_s * self.sample_rate_hz)
         self.max_samples = model.config.max_source_positions * SAMPLES_PER_FEATURE
 
     @torch.no_grad()
     def encode(self, waveforms: list[Tensor]) -> list[Tensor]:
         """List of (samples,) at 16 kHz, at most 30 s each -> list of (samples // 320 + 1, width) float32."""
         longest = max(len(w) for w in waveforms) + int(TRAILING_SILENCE_S * self.sample_rate_hz)
+        longest = max(longest, self.window_samples)
         longest = min(longest + -longest % (2 * SAMPLES_PER_FEATURE), self.max_samples)
         padded = [F.pad(w[:longest], (0, max(0, longest - len(w)))).numpy() for w in waveforms]
         mel = self.extractor(padded, sampling_rate=self.sample_rate_hz, padding="longest", return_tensors="pt")
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() is torch.bfloat16):
+        fast = not self.window_samples and fast_dtype() is torch.bfloat16
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             hidden = self._layers(mel["input_features"]).float()
         return [h[: len(w) // SAMPLES_PER_FEATURE + 1] for h, w in zip(hidden, waveforms, strict=True)]
 
@@ -66,4 +70,4 @@ def load(settings: EncoderSettings, home: Path) -> WhisperFeatures:
         raise WeightsError(
             f"no Whisper encoder in '{settings.weights}': {str(error).splitlines()[0]}; name a folder or hub id of a Whisper model"
         ) from error
-    return WhisperFeatures(extractor, model.encoder)
+    return WhisperFeatures(extractor, model.encoder, settings.window_s)

@@ -95,7 +95,9 @@ class Stage:
     """A written question is the answer's own words."""
     steps: int
     learning_rate: float
-    """Peak, after a warm-up; a cosine takes it down to 4e-6."""
+    """Peak, after a warm-up."""
+    final_learning_rate: float = 4e-6
+    """A cosine takes it down to it."""
 
 
 STAGES = (
@@ -274,7 +276,7 @@ def train_stage(
         stage.name,
         head,
         loss_of,
-        training_loop.Schedule(steps, stage.learning_rate, seed, checkpoint_every),
+        training_loop.Schedule(steps, stage.learning_rate, seed, checkpoint_every, stage.final_learning_rate),
         work,
         curve,
         progress,

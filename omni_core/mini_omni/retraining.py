@@ -131,7 +131,7 @@ def turns_of(
     kept = [turn for turn in found if turn.steps(start.head.layout) <= start.head.context_steps]
     if found and not kept:
         raise SourceError(
-            f"no {split} turn fits the {start.head.context_steps} steps of the head's context; lower ingest.quality.max_duration_s or choose a language model with a longer context"
+            f"no {split} turn fits the {start.head.context_steps} steps of the head's context; lower ingest.quality.max_duration_s and max_answer_duration_s, or choose a language model with a longer context"
         )
     return kept
 

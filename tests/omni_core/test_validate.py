@@ -51,6 +51,18 @@ def utterance_rows(*changes: dict) -> pandas.DataFrame:
     return pandas.DataFrame([GOOD | {"fault": None, "fault_sentence": None} | change for change in changes])
 
 
+def test_answers_have_a_bound_of_their_own_and_a_question_of_that_length_is_set_aside():
+    long = QualitySettings(max_duration_s=20, max_answer_duration_s=90)
+    table = utterance_rows({"duration_s": 80.0}, *({"role": "answer", "duration_s": s} for s in (80.0, 91.0, 0.1)))
+    found = Validator().failures(expectations.utterance_suite(long), table)
+    assert {row: failure.reason for row, failure in found.items()} == {
+        0: "the question lasts 80.00 s (quality.min_duration_s, max_duration_s: 0.3 to 20)",
+        2: "the answer lasts 91.00 s (quality.min_duration_s, max_answer_duration_s: 0.3 to 90)",
+        3: "the answer lasts 0.10 s (quality.min_duration_s, max_answer_duration_s: 0.3 to 90)",
+    }
+    assert QualitySettings(max_duration_s=20).longest_answer_s == 20
+
+
 def test_each_row_gets_the_first_rule_that_it_breaks_with_its_numbers():
     table = utterance_rows({}, {"duration_s": 0.1}, {"snr_db": 2.0, "duration_s": 99.0}, {"snr_db": 2.5})
     found = Validator().failures(expectations.utterance_suite(QualitySettings()), table)

@@ -44,6 +44,21 @@ def test_thirty_seconds_give_what_transformers_own_forward_gives(tmp_path):
     assert torch.allclose(ours._layers(mel), ours.model(mel).last_hidden_state, atol=1e-5)
 
 
+@torch.no_grad()
+def test_in_whispers_own_window_a_short_clip_gives_what_transformers_own_forward_gives(tmp_path):
+    """As Mini-Omni's adapter was trained: padded to 30 s, float32; what is beside it in the batch changes nothing."""
+    folder = whisper_folder(tmp_path)
+    waveforms = [0.1 * torch.randn(n, generator=torch.Generator().manual_seed(n)) for n in (33_000, 9_000)]
+    load = lambda s: components.load("encoders", "whisper", EncoderSettings(weights=folder, window_s=s), tmp_path)  # noqa: E731
+    whole, short = load(30), load(0)
+    found = whole.encode(waveforms)
+    for waveform, features in zip(waveforms, found, strict=True):
+        mel = whole.extractor(waveform.numpy(), sampling_rate=16_000, return_tensors="pt")["input_features"]
+        wanted = whole.model(mel).last_hidden_state[0, : len(waveform) // 320 + 1]
+        torch.testing.assert_close(features, wanted, rtol=0, atol=1e-5)
+    assert not torch.allclose(short.encode(waveforms[1:])[0], found[1], atol=1e-3)
+
+
 def test_a_folder_that_is_no_whisper_is_one_sentence(tmp_path):
     with pytest.raises(WeightsError, match="no Whisper encoder in"):
         components.load("encoders", "whisper", EncoderSettings(weights=str(tmp_path)), tmp_path)

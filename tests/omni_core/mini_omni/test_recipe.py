@@ -122,6 +122,8 @@ def test_a_stage_lowers_its_loss_and_leaves_the_rest_alone(stage, tmp_path):
     trained = {name for name, parameter in head.named_parameters() if parameter.requires_grad}
     turns = [a_turn(seed) for seed in range(3)]
     recipe.train_stage(head, turns, stage, steps=40, batch=8, seed=1, work=tmp_path, checkpoint_every=100, curve=curve)
+    last = torch.load(tmp_path / f"{stage.name}.pt", weights_only=True)["optimizer"]["param_groups"][0]["lr"]
+    assert last == pytest.approx(4e-6)
     values = [value for _, name, value in curve.rows if name == f"{stage.name}_loss"]
     assert sum(values[-5:]) < 0.9 * sum(values[:5])
     changed = {name for name, value in head.state_dict().items() if not torch.equal(value, before[name])}
