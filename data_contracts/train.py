@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -87,6 +87,13 @@ class RecipeSettings(Settings):
     """Language model only: questions heard are written down, questions read are answered in writing."""
     multimodal: RecipeStageSettings = RecipeStageSettings(steps=200)
     """Everything: questions heard or read are answered in speech and writing."""
+    start: Literal["auto", "champion", "random"] = "auto"
+    """What a head without speech_head.weights starts from, if that beats random weights on validation: auto (the champion's head, when there is one of this shape), champion (an error when there is none), or random."""
+
+    @property
+    def stages(self) -> dict[str, RecipeStageSettings]:
+        """Name -> settings, in order."""
+        return {"alignment": self.alignment, "adaption": self.adaption, "multimodal": self.multimodal}
 
 
 class TrainSettings(Settings):

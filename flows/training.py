@@ -41,7 +41,7 @@ def train(manifest: Manifest, settings: RetrainSettings, starts: dict[str, str])
     """Train what the speech head needs, in its own stages. starts: the plan's, stage -> model to start from."""
     language_model = constant("speech_heads", settings.components.speech_head.name, "LANGUAGE_MODEL")
     if language_model == "trained":
-        return with_the_language_model(manifest, settings)
+        return with_the_language_model(manifest, settings, starts)
     return beside_a_frozen_language_model(manifest, settings, starts)
 
 
@@ -69,20 +69,21 @@ def beside_a_frozen_language_model(manifest: Manifest, settings: RetrainSettings
     return Trained(codec.result(), trained, {"fit aligner": aligner.result()})
 
 
-def with_the_language_model(manifest: Manifest, settings: RetrainSettings) -> Trained:
+def with_the_language_model(manifest: Manifest, settings: RetrainSettings, starts: dict[str, str]) -> Trained:
     """parallel: Mini-Omni's recipe, three stages of one model that listens, thinks and speaks."""
     home, parts, recipe = settings.home, settings.components, settings.train.parallel
     questions, answers = manifest.shards("question"), manifest.shards("answer")
     to_fit = [] if parts.codec.weights else shards_to_fit(manifest, parts.codec.fit_minutes, home)
+    start_from = starts.get("train alignment", "")
 
     heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
     codec = fit_codec.submit(manifest, to_fit, parts.codec, home)
     codes = for_each(answers, answer_codes, manifest, codec, parts.codec, home)
 
     same = (manifest, heard, codes, codec, parts.language_model, parts.speech_head)
-    alignment = train_alignment.submit("modality_alignment", None, *same, recipe.alignment, home)
-    adaption = train_adaption.submit("adaption", alignment, *same, recipe.adaption, home)
-    multimodal = train_multimodal.submit("multimodal", adaption, *same, recipe.multimodal, home)
+    alignment = train_alignment.submit("modality_alignment", None, *same, recipe.alignment, start_from, home)
+    adaption = train_adaption.submit("adaption", alignment, *same, recipe.adaption, "", home)
+    multimodal = train_multimodal.submit("multimodal", adaption, *same, recipe.multimodal, "", home)
 
     finish(heard, codec, codes, alignment, adaption, multimodal)
     trained = {"alignment": alignment.result(), "adaption": adaption.result(), "multimodal": multimodal.result()}

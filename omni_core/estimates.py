@@ -8,7 +8,9 @@ good to a factor of two on such a machine and tell orders of magnitude on anothe
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from omni_core.component_facts import CodecFacts, EncoderFacts, LanguageModelFacts
 
@@ -60,11 +62,21 @@ def talker_parameters(width: int, num_layers: int, state_width: int, codec: Code
     return states + phonemes + variance + conditions + latent + decoder + codes
 
 
-def parallel_parameters(lm: LanguageModelFacts, codec: CodecFacts, post_adapter_layers: int) -> dict[str, int]:
-    """Of omni_core.speech_heads.parallel.ParallelHead, beside its language model and its speech adapter."""
+def parallel_parameters(
+    lm: LanguageModelFacts, codec: CodecFacts, post_adapter_layers: int, own: Mapping[str, Any] | None = None
+) -> dict[str, int]:
+    """Of omni_core.speech_heads.parallel.ParallelHead, beside its language model and its speech adapter.
+
+    own: shape of the head that the language model is inside of; then text has its specials already, and rows beyond the
+    vocabulary stay while the codec is the same.
+    """
     audio = codec.num_codebooks * (codec.codebook_size + NUM_SPECIALS)
-    tables = 1 if lm.files.config.get("tie_word_embeddings", False) else 2
-    found = {"codes": (audio + NUM_SPECIALS) * lm.width * tables}
+    rows, tied = audio + NUM_SPECIALS, lm.files.config.get("tie_word_embeddings", False)
+    if own:
+        layout, tied = own["layout"], own["tied"]
+        same = (layout["num_streams"], layout["codebook_size"]) == (codec.num_codebooks, codec.codebook_size)
+        rows = own["trunk"]["vocab_size"] - lm.vocabulary if same else audio
+    found = {"codes": rows * lm.width * (1 if tied else 2)}
     if post_adapter_layers:
         block = lm.files.parameters_of_a_layer()
         found["post-adapter"] = post_adapter_layers * block + lm.width + audio * lm.width

@@ -64,9 +64,10 @@ class ModelFiles:
         return sum(math.prod(shape) for name, shape in self.shapes.items() if name.startswith(parts or ("",)))
 
     def parameters_of_a_layer(self) -> int:
-        """Numbers in the first block of a decoder."""
+        """Numbers in the first block of a decoder; a parallel head has a second decoder, of the same blocks."""
         first = (".layers.0.", ".h.0.")
-        return sum(math.prod(shape) for name, shape in self.shapes.items() if any(part in f".{name}" for part in first))
+        inside = {name: shape for name, shape in self.shapes.items() if not name.startswith("post_adapter.")}
+        return sum(math.prod(shape) for name, shape in inside.items() if any(part in f".{name}" for part in first))
 
 
 def model_files(weights: str, home: Path) -> ModelFiles:

@@ -26,7 +26,7 @@ from omni_core.components import constant
 from omni_core.plan_facts import Facts
 from omni_core.plan_lines import derived_quantities, notes_of
 from omni_core.plan_rows import plan_rows, training_estimates
-from omni_core.plan_starts import starts_in_words, starts_of
+from omni_core.plan_starts import starts_in_words, starts_of, starts_of_parallel
 from omni_core.store import ArtifactStore
 
 NEW = "new"
@@ -135,8 +135,7 @@ def training_of(settings: RetrainSettings) -> dict[str, Settings]:
     train = settings.train
     if kind_of(settings) == "frozen":
         return {"listen": train.listen, "speak": train.speak}
-    recipe = train.parallel
-    return {"alignment": recipe.alignment, "adaption": recipe.adaption, "multimodal": recipe.multimodal}
+    return dict(train.parallel.stages)
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -188,7 +187,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     changes = changes_against(champion, settings, facts.texts.records)
     kind = kind_of(settings)
     stages = stages_to_run(changes, kind)
-    starts = starts_of(settings, champion, changes, stages) if kind == "frozen" else {}
+    starts = (starts_of if kind == "frozen" else starts_of_parallel)(settings, champion, changes, stages)
     starts |= starts_of_the_same_before(settings, champion, facts.texts.records, starts, stages)
     in_words = starts_in_words(settings, starts, champion, changes)
     threads = settings.threads or os.cpu_count() or 1

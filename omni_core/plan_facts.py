@@ -50,8 +50,8 @@ def read_facts(settings: RetrainSettings, home: Path) -> Facts:
     parts = settings.components
     lm = language_model_facts(parts.language_model, home)
     tokenizer = LightTokenizer(lm.files) if lm.files.path("tokenizer.json") else None
-    texts = source_texts(settings.ingest.sources)
-    asked, said = ((tokenizer.counts(list(found)) if tokenizer else []) for found in (texts.questions, texts.answers))
+    texts = source_texts(settings.ingest)
+    asked, said = ((tokenizer.counts(found) if tokenizer else []) for found in (texts.questions, texts.answers))
     return Facts(
         lm, encoder_facts(parts.encoder, home), codec_facts(parts.codec, home),
         chat_format(tokenizer, parts.language_model.system_prompt) if tokenizer else None, texts, asked, said,
@@ -122,7 +122,7 @@ def lengths_of(settings: RetrainSettings, facts: Facts) -> estimates.Lengths:
     return estimates.Lengths(question[0] / pace, question[1] / pace, answer / pace, turn)
 
 
-def _characters(texts: tuple[str, ...], batch: int) -> tuple[float, float]:
+def _characters(texts: list[str], batch: int) -> tuple[float, float]:
     """Mean length of a text, and that of the longest of a batch, as all the others are padded to."""
     lengths = sorted(map(len, texts)) or [40]
     longest = quantiles(lengths, n=max(2, batch))[-1] if len(lengths) > 1 else lengths[0]

@@ -62,6 +62,8 @@ def _of_language_model(settings: RetrainSettings, facts: Facts) -> Lines:
             )
         )
     words = sum(len(text.split()) for text in facts.texts.questions + facts.texts.answers)
+    if not words:
+        lines.append((name, "fertility on the data", "not known: no turn could be read"))
     if words:
         tokens = sum(map(len, facts.question_tokens + facts.answer_tokens))
         lines.append(
@@ -123,8 +125,9 @@ def _of_the_whole(settings: RetrainSettings, facts: Facts) -> Lines:
     frozen = {part: number for part, number in frozen.items() if part not in trained}
     training = _training_mb(settings, facts, len(facts.texts.questions))
     serving = estimates.serving_mb(facts.lm, settings.quantize.weight_quantizer, others)
-    spoken = plan_parallel.longest_answer_s if plan_parallel.uses_parallel(settings) else longest_answer_s
-    question, answer = longest_question_s(settings, facts), spoken(facts)
+    question, answer = longest_question_s(settings, facts), longest_answer_s(facts)
+    if plan_parallel.uses_parallel(settings):
+        answer = plan_parallel.longest_answer_s(settings, facts)
     return [
         ("whole", "longest question", f"{question[0]:.1f} s, set by {question[1]}"),
         ("whole", "longest answer", f"{answer[0]:.1f} s, set by {answer[1]}"),
@@ -153,9 +156,8 @@ def _millions(numbers: dict[str, int]) -> str:
 
 def notes_of(settings: RetrainSettings, facts: Facts) -> tuple[str, ...]:
     """What is allowed and yet worth a sentence."""
-    notes = [
-        f"source '{source}' has no metadata.csv; its texts are not in these figures" for source in facts.texts.unread
-    ]
+    notes = [f"source '{source}' cannot be read; its texts are not in these figures" for source in facts.texts.unread]
+    notes += [f"source '{source}' is large: texts and counts are of its first records" for source in facts.texts.cut]
     if plan_parallel.uses_parallel(settings):
         notes += plan_parallel.notes(settings, facts)
     long = sum(len(ids) > estimates.MAX_ANSWER_TOKENS for ids in facts.answer_tokens)

@@ -74,11 +74,13 @@ def longest_question_s(settings: RetrainSettings, facts: Facts) -> float:
     return (facts.lm.context - FRAMING_STEPS - said) / facts.encoder.frame_rate_hz
 
 
-def longest_answer_s(facts: Facts) -> tuple[float, str]:
+def longest_answer_s(settings: RetrainSettings, facts: Facts) -> tuple[float, str]:
     """Seconds of the longest answer to a question of mean length, and what sets the bound."""
     bounds = [(estimates.MAX_PARALLEL_ANSWER_S, "the bound of a served answer")]
-    if facts.lm.context and facts.codec:
-        bounds.append((facts.lm.context / facts.codec.frame_rate_hz, "the language model's context"))
+    if facts.lm.context and facts.codec and facts.encoder:
+        heard = _lengths(settings, facts).question_s * facts.encoder.frame_rate_hz
+        room = facts.lm.context - FRAMING_STEPS - heard - facts.codec.num_codebooks - 1
+        bounds.append((room / facts.codec.frame_rate_hz, "the language model's context"))
     return min(bounds)
 
 
@@ -93,7 +95,7 @@ def training_mb(settings: RetrainSettings, facts: Facts) -> float:
     lengths, lm = _lengths(settings, facts), facts.lm
     said = lengths.answer_s * (facts.codec.frame_rate_hz if facts.codec else 12.5)
     steps = lengths.question_s * (facts.encoder.frame_rate_hz if facts.encoder else 50.0) + said
-    rows = max(group.micro_batch for _, group in settings.train.parallel)
+    rows = max(group.micro_batch for group in settings.train.parallel.stages.values())
     kept = 4 * lm.num_layers * rows * steps * (10 * lm.width + 4 * lm.inner_width)
     logits = 12 * rows * said * lm.vocabulary
     return 2 * estimates.RUNTIME_MB + (16 * sum(trained_parameters(settings, facts).values()) + kept + logits) / 1e6
@@ -116,19 +118,25 @@ def derived(settings: RetrainSettings, facts: Facts) -> list[tuple[str, str, str
 
 
 def trained_parameters(settings: RetrainSettings, facts: Facts) -> dict[str, int]:
-    """Part -> number, of a fresh head; a head that there is has as many where it fits."""
-    head, lm = settings.components.speech_head, facts.lm
+    """Part -> number, of a fresh head or of one that there is; a codec or an encoder of another shape changes its size."""
+    asked, head, lm = settings.components.speech_head, facts.head, facts.lm
     found = {"language model": lm.parameters}
-    if facts.encoder:
-        inner = head.adapter_width or lm.inner_width
+    if facts.encoder and head.get("adapter") == "linear":
+        found["speech adapter"] = (facts.encoder.width + 1) * lm.width
+    elif facts.encoder:
+        inner = head.get("adapter_width") or asked.adapter_width or lm.inner_width
         found["speech adapter"] = inner * (2 * facts.encoder.width + lm.width)
     if facts.codec:
-        found |= estimates.parallel_parameters(lm, facts.codec, head.post_adapter_layers)
+        layers = head.get("post_adapter_layers", asked.post_adapter_layers)
+        own = head if has_its_own_language_model(settings) else {}
+        found |= estimates.parallel_parameters(lm, facts.codec, layers, own)
     return found
 
 
-def starts(settings: RetrainSettings) -> tuple[str, str, str]:
-    """What adapter, language model and speech start from, for the plan's table."""
+def starts(settings: RetrainSettings, champion: str) -> tuple[str, str, str]:
+    """What adapter, language model and speech start from, for the plan's table. champion: its start in words, or empty."""
+    if champion:
+        return champion, f"its own weights, or the {champion}", champion
     if not settings.components.speech_head.weights:
         return "random", "its own weights", "random"
     if has_its_own_language_model(settings):
@@ -137,7 +145,7 @@ def starts(settings: RetrainSettings) -> tuple[str, str, str]:
             "the head's own",
             "the head's own, if the codec has its streams",
         )
-    through = "the head's own, through the map of shared words"
+    through = "the head's own, through the map of shared tokens, if better than random"
     return through, "its own weights", through
 
 

@@ -18,7 +18,7 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
     lengths, trained = lengths_of(settings, facts), trained_parameters(settings, facts)
     threads = settings.threads or os.cpu_count() or 1
     found = []
-    for stage, group in settings.train.parallel:
+    for stage, group in settings.train.parallel.stages.items():
         if f"train {stage}" in stages and group.steps:
             work = estimates.recipe_flops(facts.lm, lengths, facts.encoder, facts.codec, group.batch) * group.steps
             found.append(
@@ -65,7 +65,7 @@ def plan_rows(
 
     fit = "refit" if "fit codec" in stages and not codec.weights else "no, frozen" if codec.weights else "no"
     if "alignment training" in changes:
-        between = _of_parallel(settings, facts, stages, row, because)
+        between = _of_parallel(settings, facts, stages, row, because, starts)
     else:
         between = _of_talker(facts, stages, row, because, starts)
     return (
@@ -86,8 +86,8 @@ def _of_talker(
 ) -> tuple[PlanRow, ...]:
     turns, texts = len(facts.texts.questions), facts.texts
     listens, speaks = "train listen" in stages, "train speak" in stages
-    heard = f"{turns} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
-    spoken = (f"{texts.distinct_answers} sentences, codes {'computed' if 'speech targets' in stages else 'kept'}, "
+    heard = f"{texts.number(turns)} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
+    spoken = (f"{texts.number(texts.distinct_answers)} sentences, codes {'computed' if 'speech targets' in stages else 'kept'}, "
               f"states {'computed' if 'language model states' in stages else 'kept'}")  # fmt: skip
     return (
         row("adapter and prefix", "listen training", retrain=because("train listen"), needs=heard if listens else "-",
@@ -99,12 +99,22 @@ def _of_talker(
 
 
 def _of_parallel(
-    settings: RetrainSettings, facts: Facts, stages: tuple[str, ...], row: Row, because: Callable[[str], str]
+    settings: RetrainSettings,
+    facts: Facts,
+    stages: tuple[str, ...],
+    row: Row,
+    because: Callable[[str], str],
+    in_words: Mapping[str, str],
 ) -> tuple[PlanRow, ...]:
     trains = "train multimodal" in stages
-    heard = f"{len(facts.texts.questions)} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
-    spoken = f"{facts.texts.distinct_answers} sentences, codes {'computed' if 'answer codes' in stages else 'kept'}"
-    listening, thinking, speaking = (start if trains else "-" for start in starts(settings))
+    texts = facts.texts
+    heard = f"{texts.number(len(texts.questions))} questions, features {'computed' if 'encoder features' in stages else 'kept'}"
+    spoken = (
+        f"{texts.number(texts.distinct_answers)} sentences, codes {'computed' if 'answer codes' in stages else 'kept'}"
+    )
+    listening, thinking, speaking = (
+        start if trains else "-" for start in starts(settings, in_words["train alignment"])
+    )
     return (
         row("adapter", "alignment training", retrain=because("train alignment"), start=listening,
             needs=heard if trains else "-"),

@@ -1,4 +1,4 @@
-"""Settings and the champion enter, the starts of the talker's training stages leave, as digests or folders and in words.
+"""Settings and the champion enter, the starts of the training stages leave, as digests or folders and in words.
 
 A start is part of a stage's cache key. So a stage whose settings are still the champion's keeps the start that the champion
 itself had, and is found in the cache; only a stage that has to be trained again starts from the champion.
@@ -41,6 +41,17 @@ def starts_of(
     }
 
 
+def starts_of_parallel(
+    settings: RetrainSettings, champion: Donor | None, changes: Changes, stages: tuple[str, ...]
+) -> dict[str, str]:
+    """The same for the parallel head, which has one start: that of its first stage. Weights that the settings name win."""
+    if settings.components.speech_head.weights:
+        return {"train alignment": ""}
+    unlike = ["speech head"] if changes["speech head"] else []
+    start = _start_of("train alignment", settings.train.parallel.start, champion, stages, unlike)
+    return {"train alignment": start}
+
+
 def _start_of(stage: str, setting: str, champion: Donor | None, stages: tuple[str, ...], unlike: list[str]) -> str:
     if setting not in FROM_THE_CHAMPION:
         return "" if setting == RANDOM else setting
@@ -50,7 +61,7 @@ def _start_of(stage: str, setting: str, champion: Donor | None, stages: tuple[st
         return champion.model
     if setting == "champion":
         why = f"{', '.join(unlike)} changed" if champion and unlike else "there is none that could be compared"
-        name = stage.replace(" ", ".")
+        name = "train.parallel" if stage == "train alignment" else stage.replace(" ", ".")
         raise ComponentError(f"{name}.start is 'champion', but nothing of it fits: {why}; set it to auto or random")
     return ""
 
@@ -60,8 +71,9 @@ def starts_in_words(
 ) -> dict[str, str]:
     """Stage -> what the plan's table says of it, should it run."""
     fresh = f"prefix from the model's own cache of prompt and {settings.train.listen.prefix_examples} turns"
-    listen, speak = starts.get("train listen", ""), starts.get("train speak", "")
+    listen, speak, head = (starts.get(f"train {stage}", "") for stage in ("listen", "speak", "alignment"))
     return {
+        "train alignment": f"head of {_name(head, champion)}, if better than random" if head else "",
         "train listen": _listen_in_words(_name(listen, champion), changes, fresh)
         if listen
         else f"adapter random; {fresh}",

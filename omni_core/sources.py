@@ -62,10 +62,10 @@ def format_of(folder: Path, name: str | None = None) -> str:
         raise SourceError(
             f"source '{folder}' is empty; put a metadata.csv and its audio there, or take it out of ingest.sources"
         )
-    if name or _load(OWN).recognises(folder):
+    if name or load_format(OWN).recognises(folder):
         return name or OWN
-    found = [one for one in choices(FAMILY) if _load(one).recognises(folder)]
-    found = [one for one in found if not _load(one).is_general] or found
+    found = [one for one in choices(FAMILY) if load_format(one).recognises(folder)]
+    found = [one for one in found if not load_format(one).is_general] or found
     if len(found) > 1:
         raise SourceError(
             f"source '{folder}' looks like {' and '.join(found)}; say which in ingest.formats, as {{{folder}: {found[0]}}}"
@@ -78,13 +78,14 @@ def format_of(folder: Path, name: str | None = None) -> str:
     return found[0] if found else OWN
 
 
-def _load(name: str) -> SourceFormat:
+def load_format(name: str) -> SourceFormat:
+    """The member of that name."""
     return components.load(FAMILY, name)
 
 
 def _records(source: str, folder: Path, name: str, settings: IngestSettings) -> Iterator[Record]:
     count = 0
-    for record in _load(name).records(source, folder, settings.language):
+    for record in load_format(name).records(source, folder, settings.language):
         count += 1
         split = record.split or drawn_split(record.said.text, settings.held_out_fraction)
         answer = record.answer

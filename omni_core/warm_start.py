@@ -81,7 +81,8 @@ def held_out_questions_learned(store: ArtifactStore, model: Artifact, manifest: 
     0 too where the model's lineage is not in the store: then nothing is known against it.
     """
     try:
-        then = store.load(Manifest, store.load(Checkpoint, model.inputs["listen"]).inputs["manifest"])
+        first = model.inputs.get("listen") or model.inputs["alignment"]
+        then = store.load(Manifest, store.load(Checkpoint, first).inputs["manifest"])
         learned = {question for question, split in _splits(store, then) if split == "train"}
     except (ArtifactError, KeyError):
         return 0

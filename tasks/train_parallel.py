@@ -22,9 +22,10 @@ def train_recipe(
     language_model: LanguageModelSettings,
     speech_head: SpeechHeadSettings,
     settings: RecipeStageSettings,
+    start: str,
     home: str,
 ) -> Checkpoint:
-    """A stage of Mini-Omni's recipe, by its name; see omni_core.mini_omni.retraining."""
+    """A stage of Mini-Omni's recipe, by its name; `start` is the plan's, of the first one (see Plan.starts)."""
     from omni_core.mini_omni import retraining
 
     with shown(f"train {recipe_stage.replace('_', ' ')}") as progress:
@@ -39,6 +40,7 @@ def train_recipe(
             language_model,
             speech_head,
             settings,
+            start,
             local_folder(home),
             progress,
         )

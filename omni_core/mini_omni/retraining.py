@@ -1,6 +1,6 @@
 """Features of questions and codes of answers enter; one stage of Mini-Omni's recipe leaves as a Checkpoint.
 
-    before = None          the head starts on the settings' language model, or from the folder that they name
+    before = None          the head starts where first_head.py says
     before = Checkpoint    it goes on from the stage before
 
 A Checkpoint's folder is a folder of a parallel head with its tokenizer, so it can be started from, imported and exported.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,14 @@ import pyarrow.parquet as pq
 import torch
 
 from data_contracts.components import LanguageModelSettings, SpeechHeadSettings
-from data_contracts.errors import SourceError, WeightsError
+from data_contracts.errors import SourceError
 from data_contracts.features import FeatureShard
 from data_contracts.ingest import Manifest
 from data_contracts.train import Checkpoint, FittedCodec, RecipeStageSettings
-from omni_core import bundled_weights, components, tables
+from omni_core import tables
 from omni_core.mapped_features import forget, mapped_features
-from omni_core.mini_omni import mapped_start, recipe, starting_point
+from omni_core.mini_omni import recipe, warm_head
+from omni_core.mini_omni.first_head import Start, Wanted, starting_head
 from omni_core.mini_omni.recipe import Turn
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads import parallel
@@ -37,18 +38,6 @@ from omni_core.training_loop import Curve
 
 VALIDATED_TURNS = 64
 STAGES = {stage.name: stage for stage in recipe.STAGES}
-
-
-@dataclass(frozen=True)
-class Start:
-    """A head, the tokenizer of its text, what its folder says of its origin, and sentences about what was new."""
-
-    head: ParallelHead
-    tokenizer: Any
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
-    mapped: ParallelHead | None = None
-    """The head on another language model than its own; `head` is then one with random speech parts to compare it with."""
 
 
 def train_stage(
@@ -62,23 +51,24 @@ def train_stage(
     language_model: LanguageModelSettings,
     speech_head: SpeechHeadSettings,
     settings: RecipeStageSettings,
+    start_from: str,
     home: Path,
     progress: Progress = silent,
 ) -> Checkpoint:
-    """Train one stage of recipe.STAGES by its name. With 0 steps the head passes through, and is validated."""
+    """Train one stage of recipe.STAGES by its name. With 0 steps the head passes through, and is validated.
+
+    start_from: digest of the model whose head the first stage may start from (Plan.starts), empty for none.
+    """
     started, plan = time.monotonic(), STAGES[stage]
     plan = replace(plan, steps=settings.steps, learning_rate=settings.learning_rate)
     features, answers = mapped_features(store, questions, home / "work"), tables.answer_codes(store, codes)
     width = questions[0].facts["width"]
-    start = (
-        _from_checkpoint(store, before)
-        if before
-        else starting_head(speech_head, language_model, codec, width, home, settings.seed)
-    )
+    wanted = Wanted(speech_head, language_model, codec, width, home, settings.seed)
+    start = _from_checkpoint(store, before) if before else starting_head(wanted, store, start_from, manifest)
     device, curve = "cuda" if torch.cuda.is_available() else "cpu", Curve()
     data = {split: turns_of(store, manifest, split, features, answers, start) for split in ("train", "validation")}
     work = work_folder(home, "mini_omni.retraining", [manifest, *questions, *codes, codec, *([before] if before else [])],
-                       language_model, speech_head, settings)  # fmt: skip
+                       language_model, speech_head, settings, start=start_from)  # fmt: skip
     held_out_turns = data["validation"][:VALIDATED_TURNS]
     head, compared, notes = _better_start(start, device, held_out_turns, settings.micro_batch, curve)
     if settings.steps:
@@ -101,12 +91,12 @@ def train_stage(
 def _better_start(
     start: Start, device: str, turns: list[Turn], micro_batch: int, curve: Curve
 ) -> tuple[ParallelHead, dict[str, Any], list[str]]:
-    """The head to train, where it is trained; the losses by which a mapped one was taken or left; all notes."""
+    """The head to train, where it is trained; the losses by which a warm one was taken or left; all notes."""
     head = start.head.to(device)
-    if start.mapped is None:
+    if start.warm is None:
         return head, {}, list(start.notes)
-    candidates = {mapped_start.RANDOM: head, mapped_start.MAPPED: start.mapped.to(device)}
-    head, compared, note = mapped_start.choose(candidates, turns, micro_batch, curve)
+    candidates = {warm_head.RANDOM: head, warm_head.WARM: start.warm.to(device)}
+    head, compared, note = warm_head.choose(candidates, turns, micro_batch, curve)
     return head, compared, [*start.notes, note]
 
 
@@ -134,63 +124,6 @@ def turns_of(
             f"no {split} turn fits the {start.head.context_steps} steps of the head's context; lower ingest.quality.max_duration_s and max_answer_duration_s, or choose a language model with a longer context"
         )
     return kept
-
-
-def starting_head(
-    speech_head: SpeechHeadSettings,
-    language_model: LanguageModelSettings,
-    codec: FittedCodec,
-    encoder_width: int,
-    home: Path,
-    seed: int,
-) -> Start:
-    """The head that the settings name, fitted to the codec and the encoder's width; a fresh one when they name none."""
-    generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)
-    streams, size = codec.facts["num_codebooks"], codec.facts["codebook_size"]
-    lm = components.load("language_models", language_model.name, language_model, home)
-    if not speech_head.weights:
-        layout = starting_point.layout_on(lm.model, streams, size)
-        inner = speech_head.adapter_width or inner_width(lm.model.config.get_text_config())
-        head = starting_point.on_language_model(
-            lm.model, layout, encoder_width, generator, speech_head.post_adapter_layers, inner
-        )
-        return Start(head, lm.tokenizer, {"source": f"fresh on {language_model.weights}"})
-    folder = Path(bundled_weights.resolve(speech_head.weights, home))
-    given, (_, facts) = parallel.load(folder), parallel.read_config(folder)
-    if _is_own(language_model, folder, home):
-        head, new = starting_point.refitted(given, streams, size, encoder_width, generator)
-        return Start(head, lm.tokenizer, facts, tuple(new))
-    heads, notes = mapped_start.on_another_language_model(given, _tokenizer(folder), lm, generator)
-    facts = {"source": facts.get("source", "unknown"), "notes": facts.get("notes", [])}
-    fitted = {
-        name: starting_point.refitted(head, streams, size, encoder_width, generator) for name, head in heads.items()
-    }
-    head, new = fitted[mapped_start.RANDOM]
-    mapped = fitted.get(mapped_start.MAPPED)
-    return Start(head, lm.tokenizer, facts, (*notes, *new), mapped[0] if mapped else None)
-
-
-def inner_width(config: Any) -> int:
-    """Of a language model's own blocks, as Mini-Omni's adapter has it."""
-    return getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * config.hidden_size
-
-
-def _is_own(language_model: LanguageModelSettings, folder: Path, home: Path) -> bool:
-    """The settings' language model is the one inside the head's folder."""
-    where = bundled_weights.resolve(language_model.weights, home)
-    return language_model.name == "mini_omni" and Path(where).resolve() == folder.resolve()
-
-
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    try:
-        return AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"'{folder}' has no tokenizer that can be read; put tokenizer.json and tokenizer_config.json of the checkpoint there"
-        ) from error
 
 
 def _from_checkpoint(store: ArtifactStore, before: Checkpoint) -> Start:
@@ -224,7 +157,7 @@ def _commit(
         start.tokenizer.save_pretrained(folder)
         step, name, value = zip(*curve.rows, strict=True)
         pq.write_table(pa.table({"step": step, "name": name, "value": value}), folder / "curve.parquet")
-        inputs = {"manifest": manifest, "codec": codec, **({"before": before} if before else {})}
+        inputs = {"manifest": manifest, "codec": codec, **({"before": before} if before else {}), **start.inputs}
         return store.commit(
             Checkpoint,
             folder,

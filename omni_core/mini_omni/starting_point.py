@@ -1,7 +1,7 @@
 """A language model, or a head that there is, enters; a parallel head to be trained leaves: where the recipe starts.
 
 on_language_model   a fresh head on any causal language model
-refitted            a head that there is, for another codec or another encoder (another language model: mapped_start.py):
+refitted            a head that there is, for another codec or another encoder (another language model: warm_head.py):
 
     changed          kept                                           new
     codec            trunk, text, adapters, specials of streams     codes of every stream

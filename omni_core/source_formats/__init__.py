@@ -11,9 +11,11 @@ address (omni_core/clips.py), never held. A newcomer adds one file; `load()` mak
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +44,31 @@ NAMES = {
     "speaker": ("speaker", "speaker_id", "client_id"),
 }
 IS_SOUND = ("audio", "question_audio", "answer_audio")
+
+
+_texts_alone: ContextVar[bool] = ContextVar("texts_alone", default=False)
+
+
+@contextlib.contextmanager
+def texts_alone() -> Iterator[None]:
+    """Inside it, sound is neither read nor hashed: a look at what is said takes a second (omni_core/source_texts.py)."""
+    token = _texts_alone.set(True)
+    try:
+        yield
+    finally:
+        _texts_alone.reset(token)
+
+
+def is_sound_read() -> bool:
+    """False in `texts_alone`."""
+    return not _texts_alone.get()
+
+
+def sound_sha256(path: Path) -> str:
+    """Of a recording's file; '' when there is none, or when sound is not read."""
+    from omni_core.store import sha256_of
+
+    return sha256_of(path) if is_sound_read() and path.is_file() else ""
 
 
 class Recognises(Protocol):
@@ -139,9 +166,7 @@ def splits_of(names: list[str]) -> list[str]:
 
 def file_piece(text: str, path: Path, name: str, speaker: str) -> Piece:
     """A text with a recording that is a file of its own, there or missing."""
-    from omni_core.store import sha256_of
-
-    return Piece(text, path, name, sha256_of(path) if path.is_file() else "", speaker)
+    return Piece(text, path, name, sound_sha256(path), speaker)
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:

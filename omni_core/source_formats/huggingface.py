@@ -23,6 +23,7 @@ from omni_core.source_formats import (
     NAMES,
     SourceFormat,
     columns_of,
+    is_sound_read,
     record_of,
     set_aside,
     sha256_of_bytes,
@@ -51,6 +52,8 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
     for (_, path), split in zip(files, splits_of([name for name, _ in files]), strict=True):
         schema = table_files.schema(path)
         ours = _columns(path, schema) if schema else {}
+        if not is_sound_read():
+            ours = {mine: theirs for mine, theirs in ours.items() if mine not in IS_SOUND}
         info = _info(path.parent, schema)
         classes = {name: kind["names"] for name, kind in info.get("features", {}).items() if "names" in kind}
         defaults = {"language": language, "split": split, "license": info.get("license") or "unknown"}

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from omni_core.clips import FilePart, Stretch
 from omni_core.records import Piece, Record
-from omni_core.source_formats import SourceFormat, lines_of, splits_of
+from omni_core.source_formats import SourceFormat, is_sound_read, lines_of, splits_of
 from omni_core.store import sha256_of
 from omni_core.validate import Failure
 
@@ -86,7 +86,7 @@ class _Tables:
             return Piece(text, speaker=speaker), where
         recording, span = where
         sound, file = _recording(self._recordings[recording], self.folder)
-        sha256 = _sha256(file) if file.is_file() else ""
+        sha256 = _sha256(file) if is_sound_read() and file.is_file() else ""
         if sha256 and (span or isinstance(sound, FilePart)):
             part = f"{sha256} {sound.offset if isinstance(sound, FilePart) else 0} {span}"
             sha256 = hashlib.sha256(part.encode()).hexdigest()

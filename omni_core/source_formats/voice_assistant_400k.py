@@ -22,10 +22,11 @@ from data_contracts.errors import SourceError
 from omni_core import answer_codes, table_files
 from omni_core.clips import Cell
 from omni_core.records import Piece, Record
-from omni_core.source_formats import SourceFormat, set_aside, sha256_of_bytes
+from omni_core.source_formats import SourceFormat, is_sound_read, set_aside, sha256_of_bytes
 from omni_core.validate import Failure
 
 COLUMNS = ("split_name", "index", "round", "question", "question_audio", "answer", "answer_snac")
+SOUND = ("question_audio", "answer_snac")
 NEEDED = {"question", "question_audio", "answer", "answer_snac"}
 LICENCE = "Apache-2.0"
 IDENTITY = "identity"  # rows in which the model tells who it is
@@ -53,6 +54,8 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
         columns = [name for name in COLUMNS if schema is None or name in schema.names]
         if lacking := sorted(NEEDED - set(columns)):
             raise SourceError(f"{path} lacks the column '{lacking[0]}' of VoiceAssistant-400K; download it again")
+        if not is_sound_read():
+            columns = [name for name in columns if name not in SOUND]
         for row, values in table_files.rows(path, columns):
             line, name = next(count), f"{path.stem}-{row}"
             if isinstance(values, Failure):
@@ -62,7 +65,8 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
 
 
 def _record(source: str, line: int, name: str, path: Path, row: int, values: dict[str, Any]) -> Record:
-    audio, codes = values["question_audio"], values["answer_snac"] or ""
+    audio, codes = (values.get(name) for name in SOUND)
+    codes = codes or ""
     audio = audio.get("bytes") if isinstance(audio, dict) else audio
     question, answer = (values["question"] or "").strip(), (values["answer"] or "").strip()
     topic = values.get("split_name") or ""
@@ -89,6 +93,8 @@ def _flaw(topic: str, question_audio: bytes | None, answer: str, codes: str) -> 
     """The first known flaw of a row."""
     if topic.casefold() == IDENTITY:
         return Failure("known_flaw", "split_name is 'identity': the answer tells who another model is")
+    if not is_sound_read():
+        return None
     if not question_audio:
         return Failure("missing_audio", "the row has no question audio")
     if (question_s := _duration_s(question_audio)) >= MAX_QUESTION_S:

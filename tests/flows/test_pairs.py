@@ -2,6 +2,7 @@
 
 import re
 from itertools import combinations, product
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,10 +36,25 @@ def test_every_codec_encoder_and_head_that_there_is_stands_in_the_rows(tmp_path)
     assert set(pairs.FACTORS["speech_head"]) == set(choices("speech_heads"))
 
 
-@pytest.mark.skipif(not PAGE.exists(), reason="docs/pairs.md is written by benchmarks/pairs.py, an hour of work")
 def test_the_page_is_about_these_rows_and_every_one_has_passed():
+    assert PAGE.is_file(), "docs/pairs.md is written by `python benchmarks/pairs.py`"
     found = re.findall(r"^\| (\S+) \| (\S+) \| (\S+) \| (\S+) \| passed \| \d+ \|$", PAGE.read_text(), re.MULTILINE)
     assert sorted(found) == sorted(pairs.covering_rows(pairs.FACTORS)), "run benchmarks/pairs.py"
+
+
+def test_a_row_has_passed_when_its_own_model_was_promoted(tmp_path):
+    from benchmarks import pairs as benchmark
+
+    def done(promoted, passed=True):
+        promotion = {"promoted": promoted, "version": "3", "reason": "worse"}
+        return SimpleNamespace(promotion=SimpleNamespace(facts=promotion),
+                               consistency=SimpleNamespace(facts={"passed": passed, "reasons": ["codes differ"]}))  # fmt: skip
+
+    assert benchmark.outcome_of(done(True)) == "passed"
+    assert benchmark.outcome_of(done(False)) == "not promoted: worse"
+    assert benchmark.outcome_of(done(True, passed=False)) == "not consistent: codes differ"
+    said = benchmark.open_bounds(pairs.settings_of(("qwen2", "log_mel", "mel_rvq", "parallel"), tmp_path))
+    assert "`max_own_speech_wer` 100 (0.6)" in said and "`max_speech_on_silence_s` 60 (0)" in said
 
 
 @pytest.mark.timeout(600)

@@ -225,5 +225,5 @@ def test_a_part_of_an_imported_model_is_swapped(part, preset, imported, folder):
     facts = trained.checkpoints["alignment"].facts
     assert SWAPS[part] in " ".join(facts["notes"])
     if part == "language model":
-        losses = {name: facts[f"start_loss_{name}"] for name in ("random", "mapped")}
-        assert facts["start_mapped"] == (losses["mapped"] < losses["random"])
+        losses = {name: facts[f"start_loss_{name}"] for name in ("random", "warm")}
+        assert facts["start_warm"] == (losses["warm"] < losses["random"])

@@ -1,15 +1,20 @@
 """Counts are those of the modules; constants that stand for another module's are that module's."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from data_contracts.components import LanguageModelSettings
-from omni_core import alignment, code_prior, component_facts, estimates
+from data_contracts.retrain import RetrainSettings
+from omni_core import alignment, code_prior, component_facts, estimates, plan_parallel
 from omni_core.adapter import Adapter, AdapterConfig
-from omni_core.component_facts import CodecFacts, language_model_facts
+from omni_core.component_facts import CodecFacts, EncoderFacts, language_model_facts
 from omni_core.languages import en
 from omni_core.mini_omni import served
+from omni_core.plan_facts import Facts
 from omni_core.prefix import TunedPrefix
+from omni_core.source_texts import SourceTexts
 from omni_core.speech_heads import _talker_served
 from omni_core.speech_heads.talker import Talker, TalkerConfig
 from omni_core.token_layout import MINI_OMNI
@@ -67,6 +72,36 @@ def test_the_parallel_head_has_as_many_parameters_as_said(name, layers, tmp_path
     head = on_language_model(model, layout_on(model, 3, 10), 8, torch.Generator(), layers, 16)
     said = estimates.parallel_parameters(facts, CodecFacts(24_000, 12.3, 3, 10, 4, "", 0), layers)
     assert size(head) == facts.parameters + 16 * (2 * 8 + facts.width) + sum(said.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tie_word_embeddings": True, "post_adapter": True, "post_adapter_layers": 2},
+        {"asr_adapter": "mlp", "padded_vocab_size": 64 + 40 + 7 * 88 + 5},
+    ],
+)
+def test_an_imported_head_has_as_many_parameters_as_planned(changes, tmp_path):
+    from omni_core.mini_omni.checkpoint import import_mini_omni
+    from omni_core.speech_heads import parallel
+    from tests.omni_core.mini_omni import conftest as released
+
+    config = {**released.GOLDEN_CONFIG, **released.SMALL_VOCABULARY, "block_size": 256, **changes}
+    source = released.write_released(tmp_path / "released", config, released.random_weights(config))
+    ours = str(import_mini_omni(source, tmp_path / "ours").folder)
+    parts = {
+        "language_model": {"name": "mini_omni", "weights": ours},
+        "speech_head": {"name": "parallel", "weights": ours},
+    }
+    settings = RetrainSettings(components=parts)
+    facts = Facts(
+        language_model_facts(settings.components.language_model, tmp_path), EncoderFacts(32, 16_000, 50.0, 80, 30.0, 0),
+        CodecFacts(24_000, 11.7, 7, 24, 4, "", 0), None, SourceTexts(), [], [], plan_parallel.head_config(settings, tmp_path),
+    )  # fmt: skip
+    assert size(parallel.load(Path(ours))) == sum(plan_parallel.trained_parameters(settings, facts).values())
+    longest, bound = plan_parallel.longest_answer_s(settings, facts)
+    heard = 50 * 40 / estimates.CHARACTERS_A_SECOND  # without texts a question has 40 characters
+    assert 3 + heard + 11.7 * longest + 7 + 1 == pytest.approx(256) and bound == "the language model's context"
 
 
 @pytest.mark.parametrize("name", ["qwen3", "gpt2"])

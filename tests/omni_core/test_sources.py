@@ -6,9 +6,11 @@ import pytest
 from pydantic import ValidationError
 
 from data_contracts.errors import SettingsError, SourceError
-from omni_core.sources import format_of, read_sources, source_names
+from omni_core import source_texts
+from omni_core.source_formats import texts_alone
+from omni_core.sources import format_of, load_format, read_sources, source_names
 from tests.omni_core.made_sources import settings_for, three_splits, write_source
-from tests.omni_core.source_formats.made_folders import make
+from tests.omni_core.source_formats.made_folders import MAKERS, make
 
 
 def header(folder: Path, text: str) -> None:
@@ -96,3 +98,25 @@ def test_compressed_tars_are_refused_with_the_mend(tmp_path):
     (tmp_path / "train-000000.tar.gz").write_bytes(b"\x1f\x8b")
     with pytest.raises(SourceError, match=r"train-000000\.tar\.gz is compressed.*unpack it to a \.tar"):
         read_sources(settings_for(str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "metadata_csv"])
+def test_the_plan_knows_the_texts_of_every_format_without_opening_sound(name, tmp_path):
+    folder, _ = make(name, tmp_path)
+    settings = settings_for(str(folder), held_out_fraction=0.0)
+    rows = read_sources(settings)
+    texts = source_texts.source_texts(settings)
+    assert not texts.unread and not texts.cut and texts.records == {folder.name: len(rows)}
+    good = {record.said.text for record in rows if record.split == "train" and not record.failure} - {""}
+    assert good and good <= {*texts.questions, *texts.speech}
+    assert len(texts.answers) == len(texts.questions)
+    with texts_alone():
+        unheard = [record.said.audio_sha256 for record in load_format(name).records("", folder, "en")]
+    assert set(unheard) == {""} != {record.said.audio_sha256 for record in rows}
+
+
+def test_of_a_large_source_the_first_records_are_read_and_that_is_said(tmp_path, monkeypatch):
+    folder, _ = make("ljspeech", tmp_path)
+    monkeypatch.setattr(source_texts, "MAX_RECORDS", 2)
+    texts = source_texts.source_texts(settings_for(str(folder), held_out_fraction=0.0))
+    assert texts.cut == [str(folder)] and texts.records == {} and texts.number(2) == "at least 2"

@@ -28,14 +28,14 @@ from omni_core.speech_heads.parallel import ParallelHead
 from omni_core.training_loop import Curve
 from omni_core.warm_start import best_start
 
-RANDOM, MAPPED = "random", "mapped"
+RANDOM, WARM = "random", "warm"
 
 
 @torch.no_grad()
 def on_another_language_model(
     head: ParallelHead, tokenizer: Any, lm: CausalLanguageModel, generator: torch.Generator
 ) -> tuple[dict[str, ParallelHead], list[str]]:
-    """RANDOM and, where enough tokens are spelled alike, MAPPED -> head on `lm`; sentences about both.
+    """RANDOM and, where enough tokens are spelled alike, WARM -> head on `lm`; sentences about both.
 
     tokenizer: the head's. The adapter is of the head's kind and inner width.
     """
@@ -58,7 +58,7 @@ def on_another_language_model(
         f"codes and adapter can go through the map of {fitted.shared} shared tokens, which leaves {fitted.error:.0%} of the "
         f"variance of held-out ones; {said}"
     )
-    return {RANDOM: random, MAPPED: mapped}, notes
+    return {RANDOM: random, WARM: mapped}, notes
 
 
 def _map_what_is_read(head: ParallelHead, mapped: ParallelHead, fitted: EmbeddingMap) -> None:
@@ -105,7 +105,7 @@ def choose(
         for name, head in candidates.items()
     }
     best = best_start(losses)
-    facts = {f"start_loss_{name}": loss for name, loss in losses.items()} | {"start_mapped": best == MAPPED}
+    facts = {f"start_loss_{name}": loss for name, loss in losses.items()} | {"start_warm": best == WARM}
     curve.add(0, **facts)
     said = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
     return candidates[best], facts, f"the start is {best}; validation loss before the first step: {said}"
