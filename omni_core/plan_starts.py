@@ -47,7 +47,8 @@ def starts_of_parallel(
     """The same for the parallel head, which has one start: that of its first stage. Weights that the settings name win."""
     if settings.components.speech_head.weights:
         return {"train alignment": ""}
-    unlike = ["speech head"] if changes["speech head"] else []
+    other_shape = [found for found in changes["speech head"] if not found.startswith("weights:")]
+    unlike = ["speech head"] if other_shape else []
     start = _start_of("train alignment", settings.train.parallel.start, champion, stages, unlike)
     return {"train alignment": start}
 

@@ -109,3 +109,30 @@ def test_going_back_to_what_an_earlier_champion_was_asks_for_its_start(settings)
     now = champion_with(second, model="bbbb", listen="aaaa", speak="aaaa", before=(then,))
     assert planned(first, now).starts == dict.fromkeys(STAGES, "")
     assert planned(prompt(settings, "Third."), now).starts == dict.fromkeys(STAGES, "bbbb")
+
+
+def parallel_champion(settings, start="") -> Champion:
+    return Champion("3", parts_of(settings), model="aaaa", starts={"train alignment": start})
+
+
+def test_a_parallel_head_starts_from_the_champions_after_a_swap_and_the_table_says_so(settings):
+    before = swapped(settings, "speech_head", name="parallel")
+    champion = parallel_champion(before, start="bbbb")
+    assert planned(before, champion).starts == {"train alignment": "bbbb"}
+    for part, change in (("codec", {"patch_frames": 5}), ("language_model", {"system_prompt": "Be kind."})):
+        plan = planned(swapped(before, part, **change), champion)
+        assert plan.starts == {"train alignment": "aaaa"}
+        assert row(plan, "adapter").warm_start == "head of version 3, if better than random"
+    imported = parallel_champion(swapped(before, "speech_head", weights="OUT"))
+    assert planned(before, imported).starts == {"train alignment": "aaaa"}
+    assert planned(swapped(before, "speech_head", adapter_width=48), champion).starts == {"train alignment": ""}
+
+
+def test_a_parallel_head_that_is_named_or_random_does_not_start_from_the_champion(settings):
+    before = swapped(settings, "speech_head", name="parallel")
+    random = changed(swapped(before, "codec", patch_frames=5), "train.parallel", start="random")
+    assert planned(random, parallel_champion(before)).starts == {"train alignment": ""}
+    asked = changed(before, "train.parallel", start="champion")
+    with pytest.raises(ComponentError, match=r"train\.parallel\.start is 'champion', but nothing of it fits"):
+        planned(asked, champion_with(settings))
+    assert row(planned(before, None), "adapter").warm_start == "random"
