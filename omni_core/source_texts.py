@@ -103,4 +103,4 @@ def _of_records(folder: Path, name: str, settings: IngestSettings) -> Iterator[R
                 if record.answer
                 else {"text": record.said.text}
             )
-            yield {"split": split} | ({} if record.failure else texts)
+            yield {"split": split} | ({} if record.failure or not all(texts.values()) else texts)
