@@ -24,7 +24,7 @@ from omni_core.language_models.huggingface import CausalLanguageModel, chat_form
 from omni_core.packing import attention_masks, pack
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.progress import Progress, silent
-from omni_core.training_loop import Curve, Schedule, run, step_generator
+from omni_core.training_loop import Curve, Schedule, draw_alike, run, step_generator
 
 IGNORED = -100
 VALIDATION_BATCH = 32
@@ -107,11 +107,10 @@ def train_alignment(
 ) -> None:
     """Phase one, in place."""
     wanted = _classes_to_hear(adapter, lm, data.turns)
+    by_length = sorted(range(len(data.turns)), key=lambda row: len(data.features[data.turns[row]["question_id"]]))
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = torch.randint(
-            len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step)
-        ).tolist()
+        rows = draw_alike(by_length, settings.alignment_batch, step_generator(settings.seed, step))
         features = [data.heard(data.turns[row]) for row in rows]
         return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 

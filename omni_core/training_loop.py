@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from omni_core.progress import Progress, silent
 
 WARMUP_SHARE = 0.1
 MAX_GRADIENT_NORM = 1.0
+NEIGHBOURS = 8
+"""A batch is drawn from so many batches' worth of examples of like length."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -51,6 +55,14 @@ class Schedule:
 def step_generator(seed: int, step: int) -> torch.Generator:
     """Randomness of one step."""
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
+
+
+def draw_alike(by_length: Sequence[T], batch: int, generator: torch.Generator) -> list[T]:
+    """A batch of like length out of examples sorted by length: padding is work for nothing (a fifth of a step)."""
+    neighbours = min(NEIGHBOURS * batch, len(by_length))
+    start = int(torch.randint(len(by_length) - neighbours + 1, (), generator=generator))
+    rows = torch.randint(neighbours, (batch,), generator=generator)
+    return [by_length[start + int(row)] for row in rows]
 
 
 def run(

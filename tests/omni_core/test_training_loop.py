@@ -8,7 +8,7 @@ from torch import nn
 
 from data_contracts.errors import StorageError
 from omni_core.progress import silent
-from omni_core.training_loop import Curve, Schedule, run, step_generator
+from omni_core.training_loop import NEIGHBOURS, Curve, Schedule, draw_alike, run, step_generator
 
 
 class Killed(Exception):
@@ -68,3 +68,13 @@ def test_training_lowers_the_loss(tmp_path):
     _, curve = train(tmp_path, steps=60)
     losses = [value for _, name, value in curve.rows if name == "phase_loss"]
     assert sum(losses[-10:]) < sum(losses[:10])
+
+
+def test_a_batch_drawn_alike_lies_within_a_few_batches_worth_and_every_example_comes_up():
+    seen = set()
+    for step in range(400):
+        batch = draw_alike(range(100), 3, step_generator(0, step))
+        assert len(batch) == 3 and max(batch) - min(batch) < NEIGHBOURS * 3
+        seen |= set(batch)
+    assert seen == set(range(100))
+    assert set(draw_alike(range(2), 3, step_generator(0, 0))) <= {0, 1}, "fewer examples than a batch"
