@@ -24,7 +24,7 @@ from omni_core.language_models.huggingface import CausalLanguageModel, chat_form
 from omni_core.packing import attention_masks, pack
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.progress import Progress, silent
-from omni_core.training_loop import Curve, Schedule, draw_alike, run, step_generator
+from omni_core.training_loop import Curve, Schedule, batch_alike, run
 
 IGNORED = -100
 VALIDATION_BATCH = 32
@@ -107,10 +107,10 @@ def train_alignment(
 ) -> None:
     """Phase one, in place."""
     wanted = _classes_to_hear(adapter, lm, data.turns)
-    by_length = sorted(range(len(data.turns)), key=lambda row: len(data.features[data.turns[row]["question_id"]]))
+    lengths = [len(data.features[turn["question_id"]]) for turn in data.turns]
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = draw_alike(by_length, settings.alignment_batch, step_generator(settings.seed, step))
+        rows = batch_alike(lengths, settings.alignment_batch, settings.seed, step)
         features = [data.heard(data.turns[row]) for row in rows]
         return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 

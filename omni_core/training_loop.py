@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +21,7 @@ from omni_core.progress import Progress, silent
 WARMUP_SHARE = 0.1
 MAX_GRADIENT_NORM = 1.0
 NEIGHBOURS = 8
-"""A batch is drawn from so many batches' worth of examples of like length."""
-T = TypeVar("T")
+"""A batch of like length is cut from so many batches' worth of examples."""
 
 
 @dataclass
@@ -57,12 +55,21 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def draw_alike(by_length: Sequence[T], batch: int, generator: torch.Generator) -> list[T]:
-    """A batch of like length out of examples sorted by length: padding is work for nothing (a fifth of a step)."""
-    neighbours = min(NEIGHBOURS * batch, len(by_length))
-    start = int(torch.randint(len(by_length) - neighbours + 1, (), generator=generator))
-    rows = torch.randint(neighbours, (batch,), generator=generator)
-    return [by_length[start + int(row)] for row in rows]
+def batch_alike(lengths: Sequence[int], batch: int, seed: int, step: int) -> list[int]:
+    """Rows of a step's batch, of like length: padding is work for nothing (a fifth of a step). Every row comes up once a round.
+
+    Rows are shuffled, sorted within pools of NEIGHBOURS batches and cut, and the batches shuffled, anew each round.
+    """
+    round_, place = divmod(step, -(-len(lengths) // batch))
+    generator = step_generator(seed, round_)
+    order = torch.randperm(len(lengths), generator=generator).tolist()
+    pools = [order[at : at + NEIGHBOURS * batch] for at in range(0, len(order), NEIGHBOURS * batch)]
+    cut = [
+        sorted(pool, key=lambda row: lengths[row])[at : at + batch]
+        for pool in pools
+        for at in range(0, len(pool), batch)
+    ]
+    return cut[int(torch.randperm(len(cut), generator=generator)[place])]
 
 
 def run(
