@@ -24,7 +24,7 @@ from omni_core.language_models.huggingface import CausalLanguageModel, chat_form
 from omni_core.packing import attention_masks, pack
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.progress import Progress, silent
-from omni_core.training_loop import Curve, Schedule, run, step_generator
+from omni_core.training_loop import Curve, Schedule, batch_alike, run
 
 IGNORED = -100
 VALIDATION_BATCH = 32
@@ -107,11 +107,10 @@ def train_alignment(
 ) -> None:
     """Phase one, in place."""
     wanted = _classes_to_hear(adapter, lm, data.turns)
+    lengths = [len(data.features[turn["question_id"]]) for turn in data.turns]
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = torch.randint(
-            len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step)
-        ).tolist()
+        rows = batch_alike(lengths, settings.alignment_batch, settings.seed, step)
         features = [data.heard(data.turns[row]) for row in rows]
         return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 

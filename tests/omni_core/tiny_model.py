@@ -32,7 +32,7 @@ def write_model(folder: Path, speech: np.ndarray, speech_rate_hz: int) -> Path:
     parts = ComponentsSettings(**{
         "language_model": {"weights": str(language_model), "system_prompt": "Answer."},
         "encoder": {"name": "log_mel", "weights": ""},
-        "codec": {"num_codebooks": 2, "codebook_size": 16, "vocoder": "griffin_lim"},
+        "codec": {"num_codebooks": 2, "codebook_size": 16, "vocoder": "griffin_lim", "refine_steps": 2},
     })  # fmt: skip
     model = folder / "model"
     (model / "codec").mkdir(parents=True)
