@@ -28,9 +28,9 @@ class QualitySettings(Settings):
     min_duration_s: float = Field(0.3, ge=0.05, le=30)
     """Shortest utterance kept, in seconds."""
     max_duration_s: float = Field(15.0, ge=1, le=60)
-    """Longest utterance kept, in seconds; of answers, see the next one."""
+    """Longest utterance kept, in seconds."""
     max_answer_duration_s: float = Field(0, ge=0, le=300)
-    """Longest answer kept, in seconds: no encoder's window bounds it. 0 is max_duration_s."""
+    """Longest answer kept, in seconds, where it differs: no encoder's window bounds an answer. 0 is max_duration_s."""
     min_sample_rate_hz: int = Field(16_000, ge=8_000, le=96_000)
     """Recordings below this rate lack the upper band and are set aside."""
     max_clipped_fraction: float = Field(0.01, ge=0, le=1)
