@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,9 +22,9 @@ from urllib.parse import urlencode
 import pytest
 
 from flows.services import layout, supervision
+from tests.chromium import chromium
 from tests.flows import tiny
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE_S, EVERY_S = 60, 0.3
 """How long nothing may happen: no run, no line of the worker."""
 BLOCK = "custom-webhook/team"
@@ -174,12 +173,11 @@ def house(tmp_path_factory, webhook):
 @pytest.fixture(scope="module")
 def page(house):
     """A tab of headless Chromium, on the deployments."""
-    if not CHROMIUM and "CI" not in os.environ:
-        pytest.skip("Chromium is not installed, so nothing can be clicked in it")
+    path = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # root has no sandbox
         tab = browser.new_page(viewport={"width": 1400, "height": 1200})
         tab.set_default_timeout(PATIENCE_S * 1000)
         yield tab
