@@ -38,6 +38,8 @@ class House:
     services: layout.Services
     environment: dict[str, str]
     source: Path
+    bucket: Path
+    """What lands here is copied into the source."""
     messages: list[dict[str, str]]
     """What the webhook was told."""
 
@@ -157,10 +159,12 @@ def house(tmp_path_factory, webhook):
                     "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10"}  # fmt: skip
     services = layout.Services(settings.home, free_port(), free_port(), watch_every_s=1.0)
     port, messages = webhook
-    made = House(services, environment, folder / "source", messages)
+    made = House(services, environment, folder / "source", folder / "bucket", messages)
+    made.bucket.mkdir()
     try:
         made.omni("up", str(folder / "mine.yaml"), "--prefect-port", str(services.prefect_port), "--mlflow-port",
-                  str(services.mlflow_port), "--watch-every", "1", "--timezone", "Asia/Kathmandu")  # fmt: skip
+                  str(services.mlflow_port), "--watch-every", "1", "--timezone", "Asia/Kathmandu",
+                  "--landing", f"{made.bucket.as_uri()}={made.source}")  # fmt: skip
         with made.server():
             CustomWebhookNotificationBlock(
                 name="team", url=f"http://127.0.0.1:{port}/", json_data={"subject": "{{subject}}", "text": "{{body}}"}
@@ -289,9 +293,9 @@ def test_a_scheduled_run_runs_and_takes_what_is_known_from_the_cache(house):
     )
 
 
-def test_new_data_starts_a_run_and_down_leaves_nothing_of_it(house):
+def test_new_data_in_a_bucket_starts_a_run_and_down_leaves_nothing_of_it(house):
     before = {run.id for run in house.runs()}
-    tiny.write_source(house.source, tiny.turns(count=21))
+    tiny.write_source(house.bucket, tiny.turns(count=21))
     (started,) = house.until(
         lambda: [
             run
