@@ -149,7 +149,7 @@ def house(tmp_path_factory, webhook):
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     folder = tmp_path_factory.mktemp("day")
-    settings = tiny.settings(folder, notify={"block": BLOCK})
+    settings = tiny.settings(folder)
     (folder / "mine.yaml").write_text(settings.model_dump_json(exclude_defaults=True))
     # what an earlier test of this process has set is not for these processes; the worker and the scheduler are asked to
     # be quick, and not to plan a hundred nights
@@ -233,18 +233,18 @@ def test_a_run_clicked_together_in_the_form_waits_for_its_approval(house, page):
         "Folders, each in a format of omni_core/source_formats/ (metadata.csv: columns in examples/README.md)."
     )
     expect(page.get_by_text(help_of_sources)).to_be_visible()
-    field(page, "Title (Optional)").locator("textarea").fill("clicked")
+    field(page, "Block (Optional)").locator("textarea").fill(BLOCK)
     field(page, "Approval (Optional)").get_by_role("switch").click()
     submit(page, "/create_flow_run")
     (run,) = house.until(lambda: [run for run in house.runs() if not run.auto_scheduled])
     page.goto("about:blank")  # the run's page draws its time line all the while, on the cores that the run needs
     chosen = run.parameters["settings"]
-    assert chosen["title"] == "clicked" and chosen["promote"]["approval"] is True
+    assert chosen["notify"]["block"] == BLOCK and chosen["promote"]["approval"] is True
     assert chosen["components"]["codec"]["codebook_size"] == 16, "the rest is as it was deployed"
     run = house.ended(run.id, "Suspended")
     assert "waits for approval" in house.omni("status", "--home", house.services.home)
     (message,) = house.messages
-    assert message["subject"] == "clicked: approval wanted" and str(run.id) in message["text"]
+    assert message["subject"] == "tiny: approval wanted" and str(run.id) in message["text"]
 
 
 def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page):
@@ -265,7 +265,7 @@ def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page)
     assert "champion: version 1" in history and "approved by Ada" in history
     message, *more = house.until(lambda: house.messages[1:])
     assert not more, "approval is asked for once"
-    assert message["subject"] == "clicked: PROMOTE" and "approved by Ada" in message["text"]
+    assert message["subject"] == "tiny: PROMOTE" and "approved by Ada" in message["text"]
 
 
 def test_the_run_shows_its_verdict_its_latency_its_progress_and_where_the_report_is(house):
