@@ -11,7 +11,7 @@ from data_contracts.promote import PromoteSettings
 
 
 class CompareRunSettings(Settings):
-    """Compare two models that were evaluated on the same sealed set; nothing is promoted."""
+    """Compare two models, both on the sealed set that the challenger was evaluated on; nothing is promoted."""
 
     home: str = "var"
     """Folder (or fsspec URL) of the artifact store and the local tracking database."""

@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     weights.set_defaults(command=_weights)
 
     listen = commands.add_parser("listen", help="let people compare two models by ear, on a web page")
-    listen.add_argument("a", help="an evaluation report (digest or folder), or a folder of recordings")
+    listen.add_argument("a", help="champion, previous, version or run; report (digest or folder); folder of recordings")
     listen.add_argument("b", help="the other one; equal turns or equal file names make a pair")
     listen.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as design=abx")
     listen.add_argument("--database", help="where answers go, as postgresql://host/name (listening.db in the home)")
@@ -74,7 +74,14 @@ def parser() -> argparse.ArgumentParser:
     listen.add_argument("--port", type=int, default=8765, help="port to serve on (8765; 0: any free one)")
     listen.add_argument("--results", action="store_true", help="analyse the answers instead of serving the page")
     listen.add_argument("--home", default="var", help="folder of models and databases (var)")
+    listen.add_argument("--model", default="omnirefit-assistant", help="registered model (omnirefit-assistant)")
     listen.set_defaults(command=_listen)
+
+    online = commands.add_parser("online", help="live traffic: is the challenger better by now? Ask whenever you like")
+    online.add_argument("scores", type=Path, help="csv in order of arrival: columns challenger and champion, 0 to 1")
+    online.add_argument("--confidence", type=float, default=0.95, help="of either answer, however often asked (0.95)")
+    online.add_argument("--margin", type=float, default=0.0, help="a loss that small is not worse (0)")
+    online.set_defaults(command=_online)
 
     answer = commands.add_parser("answer", help="let the champion answer a recorded question")
     answer.add_argument("wav", type=Path, help="the question: wav, flac or ogg")
@@ -135,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (promote, rollback, history):
         command.add_argument("--model", default="omnirefit-assistant", help="registered model (omnirefit-assistant)")
         command.add_argument("--alias", default="champion", help="alias in the registry (champion)")
+        command.add_argument("--previous-alias", default="previous", help="alias of the champion before (previous)")
 
     for command in (weights, answer, ui, promote, rollback, history, status, down, watch):
         command.add_argument("--home", default="var", help="folder of models and databases (var)")
@@ -213,11 +221,17 @@ def _weights(arguments: argparse.Namespace) -> None:
 
 def _listen(arguments: argparse.Namespace) -> None:
     from flows.listening_test.command import listen
-    from tasks.home import local_folder, store_of
+    from tasks.home import local_folder
 
     database = arguments.database or f"sqlite:///{local_folder(arguments.home)}/listening.db"
-    listen(store_of(arguments.home), arguments.a, arguments.b, tuple(arguments.set), database,
-           arguments.host, arguments.port, arguments.results)  # fmt: skip
+    listen(arguments.home, arguments.a, arguments.b, tuple(arguments.set), database,
+           arguments.host, arguments.port, arguments.results, arguments.model)  # fmt: skip
+
+
+def _online(arguments: argparse.Namespace) -> None:
+    from omni_core.online_scores import read_paired, sentence
+
+    print(sentence(read_paired(arguments.scores), arguments.confidence, arguments.margin))
 
 
 def _answer(arguments: argparse.Namespace) -> None:
@@ -250,7 +264,8 @@ def _registry(arguments: argparse.Namespace) -> tuple[str, PromoteSettings]:
     if not home.is_dir():
         raise StorageError(f"there is no home {home}; run the flow first, or name the right one with --home")
     prepare(home)
-    return arguments.home, PromoteSettings(registered_model=arguments.model, alias=arguments.alias)
+    aliases = {"alias": arguments.alias, "previous_alias": arguments.previous_alias}
+    return arguments.home, PromoteSettings(registered_model=arguments.model, **aliases)
 
 
 def _promote(arguments: argparse.Namespace) -> None:
@@ -284,8 +299,10 @@ def _history(arguments: argparse.Namespace) -> None:
 
     from flows.summary import show_history
     from tasks import registry
+    from tasks.home import local_folder
 
-    show_history(Console(), registry.standing(home, settings.registered_model, settings.alias))
+    standing = registry.standing(home, settings.registered_model, settings.alias)
+    show_history(Console(), standing, local_folder(home))
 
 
 def _import(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from data_contracts.compare import Verdict
 from data_contracts.every_day import CompareRunSettings
 from tasks.benchmark import benchmark
 from tasks.compare import compare as compare_evaluations
+from tasks.evaluate import evaluated_alike
 from tasks.stage import close_tracking
 from tasks.ui_artifacts import show_latency, show_verdict
 from tasks.which import known
@@ -25,9 +26,12 @@ def compare(settings: CompareRunSettings) -> Verdict:
     """Is the challenger better than the champion, and no worse in anything that is guarded? The two are timed in turn."""
     challenger = known(settings.challenger, settings.promote, settings.home)
     champion = known(settings.champion, settings.promote, settings.home)
+    theirs = evaluated_alike(
+        champion.evaluation, champion.model, challenger.evaluation, challenger.manifest, settings.home
+    )
     latency = benchmark(challenger.model, challenger.manifest, settings.benchmark, settings.home, champion.model)
     verdict = compare_evaluations(
-        challenger.evaluation, champion.evaluation, latency, challenger.consistency, settings.compare, settings.home
+        challenger.evaluation, theirs, latency, challenger.consistency, settings.compare, settings.home
     )
     show_verdict(challenger.evaluation, verdict)
     show_latency(latency)

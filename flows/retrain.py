@@ -13,7 +13,7 @@ from tasks.approve import approve
 from tasks.benchmark import benchmark
 from tasks.compare import compare
 from tasks.consistency import check_consistency
-from tasks.evaluate import evaluate
+from tasks.evaluate import evaluate, evaluate_champion
 from tasks.ingest import ingest
 from tasks.notify import tell_outcome
 from tasks.plan import announce
@@ -25,7 +25,6 @@ from tasks.stage import close_tracking
 from tasks.ui_artifacts import show_outcome
 
 two_branches = Branches(max_workers=AT_ONCE)  # one hears, one speaks; in the order of their lines
-evaluate_champion = evaluate.with_options(name="evaluate champion")
 
 
 @flow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from data_contracts.every_day import RollbackSettings
 from data_contracts.promote import HistoryEntry
@@ -14,4 +15,4 @@ from tasks.concurrency import one_at_a_time
 def rollback(settings: RollbackSettings) -> HistoryEntry:
     """One promotion back, or to a version that was champion."""
     with one_at_a_time():
-        return roll_back(settings.home, settings.promote, settings.to)
+        return roll_back(settings.home, settings.promote, settings.to, f"by flow run {flow_run.id}")

@@ -110,9 +110,10 @@ def publish(store_folder_of_report: Path, clips: Path, home: Path, title: str) -
     return target / "report.html"
 
 
-def show_history(console: Console, standing: Standing) -> None:
-    """Every promotion and rollback, the last line below; then what does not fit, if anything."""
+def show_history(console: Console, standing: Standing, home: Path) -> None:
+    """Every promotion and rollback, the last line below; looks at the sealed sets; then what does not fit, if anything."""
     from omni_core.promotion_history import trouble
+    from omni_core.sealed_looks import told
 
     table = Table(title=standing.name)
     for name, wraps in (("line", False), ("at (UTC)", False), ("champion", False), ("model", False), ("why", True)):
@@ -127,6 +128,8 @@ def show_history(console: Console, standing: Standing) -> None:
         console.print(
             f"line {standing.last.number} is not settled: the next command moves its aliases", highlight=False
         )
+    for line in told(home):
+        console.print(line, highlight=False, soft_wrap=True)
     if sentence := trouble(standing):
         console.print(f"[red]{sentence}[/red]", highlight=False, soft_wrap=True)
 

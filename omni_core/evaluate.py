@@ -29,8 +29,7 @@ from omni_core.judge_pin import pinned
 from omni_core.measures import frame_power_db, snr_db
 from omni_core.metrics import AnsweredTurn, Columns, Metric
 from omni_core.progress import Progress, silent
-from omni_core.sealed_looks import log_look
-from omni_core.sealed_set import SealedTurn, digest_of, sealed_turns
+from omni_core.sealed_set import Reader, SealedTurn, digest_of, open_sealed
 from omni_core.slices import by_slice, length_slice, noise_slice
 from omni_core.store import ArtifactStore
 
@@ -63,9 +62,8 @@ def evaluate(
     """
     from omni_core.speech_to_speech import SpeechToSpeech
 
-    turns, language = sealed_turns(store, manifest, settings.max_turns)
-    look = log_look(home, reader="evaluate", model=model.digest, manifest=manifest.digest, sealed_set=digest_of(turns),
-                    turns=len(turns))  # fmt: skip
+    sealed = open_sealed(store, manifest, settings.max_turns, Reader(home, "evaluate", model.digest))
+    turns, language = sealed.turns, sealed.language
     judge_sha256 = pinned(resolve(settings.judge, home), store.folder(model))
     judge = load_judge(resolve(settings.judge, home), settings.threads, language)
     loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
@@ -76,7 +74,7 @@ def evaluate(
 
     with store.scratch(EvaluationReport.kind) as folder:
         facts = score_model(loaded, judge, turns, language, settings, folder, progress, base)
-        facts |= {"judge_sha256": judge_sha256, "look": look}
+        facts |= {"judge_sha256": judge_sha256, "look": sealed.look}
         return store.commit(
             EvaluationReport,
             folder,

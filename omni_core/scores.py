@@ -130,6 +130,9 @@ def _waits_ms(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, float]:
     return {question: float(np.median(times)) for question, times in waits.items() if min(times) > 0}
 
 
+MEND = "run the flow again, or the deployment `compare`: both evaluate the champion as the challenger was"
+
+
 def check_paired(challenger: EvaluationReport, champion: EvaluationReport) -> None:
     """Raise ArtifactError unless both were asked the same questions and heard by the same judge."""
     for report in (challenger, champion):
@@ -138,14 +141,13 @@ def check_paired(challenger: EvaluationReport, champion: EvaluationReport) -> No
         raise ArtifactError(
             f"challenger and champion were evaluated on different sealed sets ({challenger.facts['sealed_set'][:12]} of "
             f"{challenger.facts['turns']} turns, {champion.facts['sealed_set'][:12]} of {champion.facts['turns']}); "
-            "evaluate the champion on the manifest of this run"
+            f"{MEND}"
         )
     for name in PAIRED_SETTINGS:
         ours, theirs = challenger.settings.get(name), champion.settings.get(name)
         if ours != theirs:
             raise ArtifactError(
-                f"challenger and champion were evaluated with different evaluate.{name} ({ours} and "
-                f"{theirs}); evaluate the champion with the settings of this run"
+                f"challenger and champion were evaluated with different evaluate.{name} ({ours} and {theirs}); {MEND}"
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def log_look(home: Path, *, reader: str, model: str, manifest: str, sealed_set: 
 def looks(home: Path) -> list[dict[str, Any]]:
     """All looks in order; none when nobody has looked."""
     return _parsed((home / LOG).read_text()) if (home / LOG).is_file() else []
+
+
+def told(home: Path) -> list[str]:
+    """A sentence a sealed set, the one that was looked at last below: how many looks, and by whom."""
+    by_set: dict[str, list[dict[str, Any]]] = {}
+    for look in looks(home):
+        by_set.setdefault(look["sealed_set"], []).append(look)
+    return [_sentence(name, seen) for name, seen in sorted(by_set.items(), key=lambda item: item[1][-1]["time"])]
+
+
+def _sentence(name: str, seen: list[dict[str, Any]]) -> str:
+    readers = ", ".join(f"{reader} {count}" for reader, count in Counter(look["reader"] for look in seen).items())
+    return f"sealed set {name[:8]} ({seen[-1]['turns']} turns): {len(seen)} looks ({readers}), the last at {seen[-1]['time']}"
 
 
 def _parsed(text: str) -> list[dict[str, Any]]:

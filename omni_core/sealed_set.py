@@ -1,4 +1,7 @@
-"""A manifest enters, the test turns with their audio leave, always the same and in the same order: the sealed set."""
+"""A manifest and who reads it enter, the test turns with their audio leave, always the same and in the same order: the sealed set.
+
+No other module opens the sealed shards, and nobody is handed a turn before the look is in the log.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +18,7 @@ from data_contracts.errors import SourceError
 from data_contracts.ingest import SEALED_FOLDER, Manifest
 from omni_core import tables
 from omni_core.audio import decode
+from omni_core.sealed_looks import log_look
 from omni_core.store import ArtifactStore
 
 
@@ -35,7 +40,35 @@ class SealedTurn:
     teacher_rate_hz: int
 
 
-def sealed_turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tuple[list[SealedTurn], str]:
+@dataclass(frozen=True)
+class Reader:
+    """Who looks: what is written of it in the log of looks in `home`."""
+
+    home: Path
+    name: str
+    model: str
+
+
+@dataclass(frozen=True)
+class SealedSet:
+    """The turns of one look, their language and digest, and which look at them this is, from 1."""
+
+    turns: list[SealedTurn]
+    language: str
+    digest: str
+    look: int
+
+
+def open_sealed(store: ArtifactStore, manifest: Manifest, max_turns: int, reader: Reader) -> SealedSet:
+    """The sealed set, once the look is logged. Raises StorageError when it cannot be, SourceError without a test turn."""
+    turns, language = _turns(store, manifest, max_turns)
+    digest = digest_of(turns)
+    look = log_look(reader.home, reader=reader.name, model=reader.model, manifest=manifest.digest, sealed_set=digest,
+                    turns=len(turns))  # fmt: skip
+    return SealedSet(turns, language, digest, look)
+
+
+def _turns(store: ArtifactStore, manifest: Manifest, max_turns: int) -> tuple[list[SealedTurn], str]:
     """The first test turns by turn_id with the audio of both sides, and their language."""
     turns = tables.rows_of(store, manifest, f"{SEALED_FOLDER}/turns.parquet")
     rows = sorted(turns, key=lambda row: row["turn_id"])[:max_turns]

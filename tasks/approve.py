@@ -58,9 +58,10 @@ def approve(model: QuantizedModel, verdict: Verdict, settings: RetrainSettings) 
     run = context.flow_run if context else None
     if run is None or not (run.deployment_id or PREFECT_API_URL.value()):
         return asked_here(question(verdict, settings))
-    _announce(run, verdict, settings)
-    wanted = Decision.with_initial_data(description=question(verdict, settings))
     within_s, key = int(settings.promote.approval_within_hours * 3600), f"approve-{verdict.digest}"
+    if key not in (run.empirical_policy.pause_keys or ()):  # a run that was resumed comes by here again
+        _announce(run, verdict, settings)
+    wanted = Decision.with_initial_data(description=question(verdict, settings))
     if run.deployment_id:
         # MLflow's run is handed back: this process ends here, and another one goes on with it
         tracking.close_run(str(run.id), "SCHEDULED")

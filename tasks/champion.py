@@ -91,7 +91,7 @@ def newest_never_promoted(home: str, settings: PromoteSettings) -> str:
     return found[-1]
 
 
-def roll_back(home: str, settings: PromoteSettings, to: str = "") -> HistoryEntry:
+def roll_back(home: str, settings: PromoteSettings, to: str = "", reason: str = "by hand") -> HistoryEntry:
     """Go back to the champion before, or to the version `to`, which was one: also the mend after a hand's work.
 
     The version was proven when it was promoted; here its files are checked, which takes a second.
@@ -108,7 +108,7 @@ def roll_back(home: str, settings: PromoteSettings, to: str = "") -> HistoryEntr
                     f"version {target} of {before.name} was never champion; `omni promote {target}` proves it"
                 )
             _check_files(home, version, settings)
-        line = _line(before, "rollback", version, datetime.now(UTC), "by hand")
+        line = _line(before, "rollback", version, datetime.now(UTC), reason)
         registry.append(home, before.name, line)
         _settle(home, registry.standing(home, before.name, settings.alias), settings)
         return line

@@ -5,6 +5,7 @@ from __future__ import annotations
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
+from omni_core.scores import PAIRED_SETTINGS
 from tasks.home import local_folder, store_of
 from tasks.progress import shown
 from tasks.stage import stage
@@ -17,3 +18,17 @@ def evaluate(model: QuantizedModel, manifest: Manifest, settings: EvaluateSettin
 
     with shown("evaluate") as progress:
         return core.evaluate(store_of(home), model, manifest, settings, local_folder(home), progress)
+
+
+evaluate_champion = evaluate.with_options(name="evaluate champion")
+
+
+def evaluated_alike(
+    stored: EvaluationReport, champion: QuantizedModel, challenger: EvaluationReport, manifest: Manifest, home: str
+) -> EvaluationReport:
+    """The champion's stored evaluation when the challenger was asked the same; else a new one, on the challenger's manifest."""
+    same_questions = stored.facts["sealed_set"] == challenger.facts["sealed_set"]
+    if same_questions and all(stored.settings.get(name) == challenger.settings.get(name) for name in PAIRED_SETTINGS):
+        return stored
+    known = {name: value for name, value in challenger.settings.items() if name in EvaluateSettings.model_fields}
+    return evaluate_champion(champion, manifest, EvaluateSettings.model_validate(known), home)

@@ -171,18 +171,18 @@ def _requirements() -> list[str]:
 
 @contextmanager
 def package_of(home: str, uri: str) -> Iterator[Path]:
-    """The folder behind models:/...: the registry's own when it is a local one, else a download that is removed."""
+    """The folder behind models:/...: the registry's own when its files lie here, else a download that is removed."""
     with tempfile.TemporaryDirectory(prefix="omnirefit-version-") as target:
-        yield _package(home, uri, None if tracking.USERS_SERVER is None else target)
+        yield _package(home, uri, target)
 
 
-def _package(home: str, uri: str, target: str | None) -> Path:
+def _package(home: str, uri: str, target: str) -> Path:
     import mlflow
 
     connect(home)
     tracking.check_it_answers(home)
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=target))
+        folder = Path(mlflow.artifacts.download_artifacts(uri, dst_path=None if _lies_here(uri) else target))
         if (folder / "MLmodel").is_file():
             return folder
         cause = "the file MLmodel is missing"
@@ -192,6 +192,15 @@ def _package(home: str, uri: str, target: str | None) -> Path:
         f"{uri} has lost its artifacts in {tracking_uri(home)} ({cause}); restore the registry's artifacts from a "
         "backup, or run the flow again, it registers a new version; nothing was promoted"
     )
+
+
+def _lies_here(uri: str) -> bool:
+    """The files are of this machine, also behind a server: they are read where they lie, as a model is gigabytes."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    found = get_artifact_repository(uri)
+    return isinstance(getattr(found, "repo", found), LocalArtifactRepository)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,23 +13,40 @@ from typing import Any
 
 import yaml
 
-from data_contracts.errors import SettingsError
+from data_contracts.errors import PromotionError, SettingsError, SourceError
+from data_contracts.evaluate import EvaluationReport
 from data_contracts.listening_test import ListeningTest, ListeningTestSettings
+from data_contracts.promote import PromoteSettings
 from omni_core.listening_test.answers import AnswerBook, engine_of
+from omni_core.listening_test.pairs import reports_of
 from omni_core.listening_test.prepare import prepare
+from omni_core.sealed_looks import log_look, looks
 from omni_core.store import ArtifactStore
+from tasks.home import local_folder, store_of
 
+READER = "listen"
+"""Of the log of looks at the sealed sets."""
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def listen(
-    store: ArtifactStore, a: str, b: str, overrides: tuple[str, ...], database: str, host: str, port: int, results: bool
+    home: str,
+    a: str,
+    b: str,
+    overrides: tuple[str, ...],
+    database: str,
+    host: str,
+    port: int,
+    results: bool,
+    model: str,
 ) -> None:
     """Prepare the test, then serve it until it is stopped, or (`results`) analyse the answers given so far."""
+    store = store_of(home)
     settings = settings_of(overrides)
     engine_of(database)  # before anything is written
     listener = None if results else _listener(host, port)
-    test = prepare(store, a, b, settings)
+    test = prepare(store, named(store, a, home, model), named(store, b, home, model), settings)
+    log_looks(store, test, local_folder(home))
     if database.startswith("sqlite:///"):
         Path(database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     book = AnswerBook(database, test.digest)
@@ -37,6 +54,31 @@ def listen(
         _serve(store, test, book, host, listener)
     else:
         _show_result(store, test, book)
+
+
+def named(store: ArtifactStore, reference: str, home: str, model: str) -> str:
+    """A folder or a report's digest as it is; champion, previous, a version or a run's id as the digest of its report."""
+    if Path(reference).is_dir() or reports_of(store, reference) or not local_folder(home).is_dir():
+        return reference
+    from flows.environment import prepare as prepare_environment
+
+    prepare_environment(local_folder(home))
+    from tasks.which import known
+
+    try:
+        return known(reference, PromoteSettings(registered_model=model), home).evaluation.digest
+    except PromotionError as error:
+        raise SourceError(f"'{reference}' is no folder of recordings and no report's digest; {error}") from error
+
+
+def log_looks(store: ArtifactStore, test: ListeningTest, home: Path) -> None:
+    """Answers to sealed questions are heard: a look at their sealed set, once a test."""
+    seen = {look["model"] for look in looks(home) if look["reader"] == READER}
+    if "a" not in test.inputs or test.digest in seen:
+        return
+    report = store.load(EvaluationReport, test.inputs["a"])
+    log_look(home, reader=READER, model=test.digest, manifest=report.inputs.get("manifest", ""),
+             sealed_set=report.facts["sealed_set"], turns=test.facts["pairs"])  # fmt: skip
 
 
 def settings_of(overrides: tuple[str, ...]) -> ListeningTestSettings:

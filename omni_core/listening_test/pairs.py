@@ -21,6 +21,8 @@ from omni_core.audio import decode, resample
 from omni_core.listening_test.loudness import loudness_lufs
 from omni_core.store import CARD, ArtifactStore
 
+SHORTEST_DIGEST = 4
+"""Characters; fewer are a version's number."""
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 
 
@@ -64,13 +66,20 @@ def open_side(store: ArtifactStore, reference: str) -> SideOfTest:
     if folder.is_dir():
         at = folder.resolve()
         return _report(ArtifactStore(at.parent.parent), at.name)
-    digests = [Path(found).name for found in store.fs.glob(f"{store.base}/{EvaluationReport.kind}/{reference}*")]
-    if len(digests) != 1 or not reference.isalnum():
+    digests = reports_of(store, reference)
+    if len(digests) != 1:
         found = "none" if not digests else f"{len(digests)} of them"
         raise SourceError(
-            f"'{reference}' is no folder, and {found} of the evaluation reports in the store {store.root} begins with it; name a folder of recordings or a report's digest"
+            f"'{reference}' is no folder, and {found} of the evaluation reports in the store {store.root} begins with it; name a folder of recordings, a report's digest, champion, previous, a version or a run's id"
         )
     return _report(store, digests[0])
+
+
+def reports_of(store: ArtifactStore, prefix: str) -> list[str]:
+    """Digests of the store's evaluation reports that begin with these digits."""
+    if not prefix.isalnum() or len(prefix) < SHORTEST_DIGEST:
+        return []
+    return [Path(found).name for found in store.fs.glob(f"{store.base}/{EvaluationReport.kind}/{prefix}*")]
 
 
 def _recordings(folder: Path) -> SideOfTest:

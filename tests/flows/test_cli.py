@@ -117,6 +117,20 @@ def test_promote_history_rollback_in_turn(house):
     assert "rollback" in omni("history", *where).stdout
 
 
+def test_a_model_of_the_registry_is_named_to_a_listening_test_as_it_is_elsewhere(house):
+    from data_contracts.errors import SourceError
+    from flows.listening_test.command import named
+    from tasks import registry
+    from tasks.home import store_of
+
+    versions, store = registry.versions(house, "parrot"), store_of(house)
+    report = versions["2"].tags["evaluation"]
+    assert named(store, "2", house, "parrot") == named(store, report, house, "parrot") == report
+    assert named(store, "champion", house, "parrot") == versions["1"].tags["evaluation"]
+    with pytest.raises(SourceError, match="'nobody' is no folder of recordings and no report's digest; no runs"):
+        named(store, "nobody", house, "parrot")
+
+
 def test_what_a_hand_did_is_shown_by_the_history_and_mended_by_a_rollback(house):
     from tasks import tracking
 

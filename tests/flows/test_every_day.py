@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,9 +22,9 @@ from urllib.parse import urlencode
 import pytest
 
 from flows.services import layout, supervision
+from tests.chromium import chromium
 from tests.flows import tiny
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATIENCE_S, EVERY_S = 60, 0.3
 """How long nothing may happen: no run, no line of the worker."""
 BLOCK = "custom-webhook/team"
@@ -39,6 +38,8 @@ class House:
     services: layout.Services
     environment: dict[str, str]
     source: Path
+    bucket: Path
+    """What lands here is copied into the source."""
     messages: list[dict[str, str]]
     """What the webhook was told."""
 
@@ -148,7 +149,7 @@ def house(tmp_path_factory, webhook):
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     folder = tmp_path_factory.mktemp("day")
-    settings = tiny.settings(folder, notify={"block": BLOCK})
+    settings = tiny.settings(folder)
     (folder / "mine.yaml").write_text(settings.model_dump_json(exclude_defaults=True))
     # what an earlier test of this process has set is not for these processes; the worker and the scheduler are asked to
     # be quick, and not to plan a hundred nights
@@ -158,10 +159,12 @@ def house(tmp_path_factory, webhook):
                     "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10"}  # fmt: skip
     services = layout.Services(settings.home, free_port(), free_port(), watch_every_s=1.0)
     port, messages = webhook
-    made = House(services, environment, folder / "source", messages)
+    made = House(services, environment, folder / "source", folder / "bucket", messages)
+    made.bucket.mkdir()
     try:
         made.omni("up", str(folder / "mine.yaml"), "--prefect-port", str(services.prefect_port), "--mlflow-port",
-                  str(services.mlflow_port), "--watch-every", "1", "--timezone", "Asia/Kathmandu")  # fmt: skip
+                  str(services.mlflow_port), "--watch-every", "1", "--timezone", "Asia/Kathmandu",
+                  "--landing", f"{made.bucket.as_uri()}={made.source}")  # fmt: skip
         with made.server():
             CustomWebhookNotificationBlock(
                 name="team", url=f"http://127.0.0.1:{port}/", json_data={"subject": "{{subject}}", "text": "{{body}}"}
@@ -174,12 +177,11 @@ def house(tmp_path_factory, webhook):
 @pytest.fixture(scope="module")
 def page(house):
     """A tab of headless Chromium, on the deployments."""
-    if not CHROMIUM and "CI" not in os.environ:
-        pytest.skip("Chromium is not installed, so nothing can be clicked in it")
+    path = chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # root has no sandbox
         tab = browser.new_page(viewport={"width": 1400, "height": 1200})
         tab.set_default_timeout(PATIENCE_S * 1000)
         yield tab
@@ -231,18 +233,18 @@ def test_a_run_clicked_together_in_the_form_waits_for_its_approval(house, page):
         "Folders, each in a format of omni_core/source_formats/ (metadata.csv: columns in examples/README.md)."
     )
     expect(page.get_by_text(help_of_sources)).to_be_visible()
-    field(page, "Title (Optional)").locator("textarea").fill("clicked")
+    field(page, "Block (Optional)").locator("textarea").fill(BLOCK)
     field(page, "Approval (Optional)").get_by_role("switch").click()
     submit(page, "/create_flow_run")
     (run,) = house.until(lambda: [run for run in house.runs() if not run.auto_scheduled])
     page.goto("about:blank")  # the run's page draws its time line all the while, on the cores that the run needs
     chosen = run.parameters["settings"]
-    assert chosen["title"] == "clicked" and chosen["promote"]["approval"] is True
+    assert chosen["notify"]["block"] == BLOCK and chosen["promote"]["approval"] is True
     assert chosen["components"]["codec"]["codebook_size"] == 16, "the rest is as it was deployed"
     run = house.ended(run.id, "Suspended")
     assert "waits for approval" in house.omni("status", "--home", house.services.home)
     (message,) = house.messages
-    assert message["subject"] == "clicked: approval wanted" and str(run.id) in message["text"]
+    assert message["subject"] == "tiny: approval wanted" and str(run.id) in message["text"]
 
 
 def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page):
@@ -261,8 +263,9 @@ def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page)
     house.ended(run.id, "Completed")
     history = " ".join(house.omni("history", "--home", house.services.home).split())
     assert "champion: version 1" in history and "approved by Ada" in history
-    message = house.until(lambda: house.messages[1:])[0]
-    assert message["subject"] == "clicked: PROMOTE" and "approved by Ada" in message["text"]
+    message, *more = house.until(lambda: house.messages[1:])
+    assert not more, "approval is asked for once"
+    assert message["subject"] == "tiny: PROMOTE" and "approved by Ada" in message["text"]
 
 
 def test_the_run_shows_its_verdict_its_latency_its_progress_and_where_the_report_is(house):
@@ -290,9 +293,9 @@ def test_a_scheduled_run_runs_and_takes_what_is_known_from_the_cache(house):
     )
 
 
-def test_new_data_starts_a_run_and_down_leaves_nothing_of_it(house):
+def test_new_data_in_a_bucket_starts_a_run_and_down_leaves_nothing_of_it(house):
     before = {run.id for run in house.runs()}
-    tiny.write_source(house.source, tiny.turns(count=21))
+    tiny.write_source(house.bucket, tiny.turns(count=21))
     (started,) = house.until(
         lambda: [
             run

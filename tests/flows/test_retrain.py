@@ -214,6 +214,8 @@ def test_the_flow_compare_times_two_known_models_in_one_session(first):
     (swapped,) = {run.info.run_id for run in runs if run.data.tags.get("lineage.quantize", ours) != ours}
     groups = {name: getattr(settings, name) for name in ("benchmark", "compare", "promote")}
     verdict = compare(CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups))
+    last = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], max_results=1)[0]
+    assert last.info.status == "FINISHED" and "lineage.compare" in last.data.tags
     latency = store_of(settings.home).load(LatencyReport, verdict.inputs["latency"])
     assert latency.inputs["champion"] == outcome.evaluation.inputs["model"] != latency.inputs["model"]
     assert "time_to_first_audio_p95_ms" in verdict.facts["comparisons"]
@@ -279,7 +281,38 @@ def test_two_models_are_compared_by_name_and_nothing_is_promoted(first):
 def test_the_champion_s_latency_is_measured_anew_whatever_the_cache_holds(first):
     from data_contracts.every_day import BenchmarkRunSettings
     from flows.benchmark import benchmark
+    from tasks.tracking import EXPERIMENT, connect
 
     settings, outcome = first
     latency = benchmark(BenchmarkRunSettings(home=settings.home, benchmark=settings.benchmark))
     assert latency.inputs["model"] == outcome.latency.inputs["model"] and latency.digest != outcome.latency.digest
+    client = connect(settings.home)
+    last = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], max_results=1)[0]
+    assert (
+        last.info.status == "FINISHED"
+        and last.data.tags["lineage.benchmark"] == f"{latency.kind_name}/{latency.digest}"
+    )
+
+
+def test_a_champion_that_was_asked_other_questions_is_evaluated_on_the_challenger_s(first):
+    """Here the other evaluation is of fewer turns; new test data gives another sealed set in the same way."""
+    from prefect import flow
+
+    from data_contracts.evaluate import EvaluationReport
+    from data_contracts.ingest import Manifest
+    from data_contracts.quantize import QuantizedModel
+    from tasks.evaluate import evaluated_alike
+    from tasks.home import store_of
+
+    settings, outcome = first
+    store = store_of(settings.home)
+    ours = outcome.evaluation
+    model, manifest = store.load(QuantizedModel, ours.inputs["model"]), store.load(Manifest, ours.inputs["manifest"])
+    assert evaluated_alike(ours, model, ours, manifest, settings.home) is ours
+    other = ours.model_copy(update={"facts": ours.facts | {"sealed_set": "0" * 32}})
+
+    @flow
+    def again() -> EvaluationReport:
+        return evaluated_alike(other, model, ours, manifest, settings.home)
+
+    assert again().digest == ours.digest, "from the cache: it is the same model on the same manifest"

@@ -18,7 +18,8 @@ def test_the_flow_takes_the_last_promotion_back_and_refuses_a_second_time(tmp_pa
     for number in ("1", "2"):
         promote_version(home, number, chosen)
     settings = RollbackSettings(home=home, promote=chosen)
-    assert rollback(settings).version == "1"
+    line = rollback(settings)
+    assert line.version == "1" and line.reason.startswith("by flow run ") and len(line.reason) > 40
     assert registry.standing(home, chosen.registered_model, chosen.alias).aliases["champion"] == "1"
     with pytest.raises(PromotionError, match="first champion"):
         rollback(settings)

@@ -200,9 +200,7 @@ def test_without_a_champion_the_gates_decide(judge_pair):
 
 def test_different_sealed_sets_or_judges_are_refused(store, make_report, make_latency):
     ours, theirs = make_report(**columns()), make_report(**columns(seed=1), sealed_set="b" * 32)
-    with pytest.raises(
-        ArtifactError, match=r"different sealed sets.*evaluate the champion on the manifest of this run"
-    ):
+    with pytest.raises(ArtifactError, match=r"different sealed sets.*run the flow again, or the deployment `compare`"):
         compare(store, ours, theirs, make_latency(), FAST)
     with pytest.raises(ArtifactError, match=r"different evaluate\.judge"):
         compare(store, ours, make_report(**columns(seed=1), settings={"judge": "another"}), make_latency(), FAST)

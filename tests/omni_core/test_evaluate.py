@@ -8,34 +8,49 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_contracts.errors import MetricError, SourceError
+from data_contracts.errors import MetricError, SourceError, StorageError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import TURN, UTTERANCE, Manifest
 from omni_core import tables
 from omni_core.audio import decode
 from omni_core.evaluate import checked, score_model
 from omni_core.metrics.truncation import Truncation
-from omni_core.sealed_set import digest_of, sealed_turns
+from omni_core.sealed_looks import LOG, looks
+from omni_core.sealed_set import Reader, digest_of, open_sealed
 
 SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_kept=2, threads=1)
 
 
 @pytest.fixture
+def reader(tmp_path):
+    return Reader(tmp_path, "test", "m")
+
+
+@pytest.fixture
 def run(store, manifest, judge, tmp_path):
     def score(model, settings=SETTINGS):
-        turns, language = sealed_turns(store, manifest, settings.max_turns)
-        facts = score_model(model, judge, turns, language, settings, tmp_path)
+        sealed = open_sealed(store, manifest, settings.max_turns, Reader(tmp_path, "test", "m"))
+        facts = score_model(model, judge, sealed.turns, sealed.language, settings, tmp_path)
         return facts, pq.read_table(tmp_path / "per_utterance.parquet").to_pylist()
 
     return score
 
 
-def test_the_sealed_set_is_the_first_turns_by_id_with_both_sides_audio(store, manifest, pairs):
-    turns, language = sealed_turns(store, manifest, 5)
-    assert language == "en" and [turn.turn_id for turn in turns] == sorted(turn.turn_id for turn in turns)
+def test_the_sealed_set_is_the_first_turns_by_id_with_both_sides_audio(store, manifest, pairs, reader):
+    sealed = open_sealed(store, manifest, 5, reader)
+    turns = sealed.turns
+    assert sealed.language == "en" and [turn.turn_id for turn in turns] == sorted(turn.turn_id for turn in turns)
     assert turns[0].question_text == pairs[5][0] and turns[0].speaker == "voice-1"
     assert len(turns[0].question) > 24_000 < len(turns[0].teacher)
-    assert digest_of(turns) == digest_of(sealed_turns(store, manifest, 5)[0]) != digest_of(turns[:4])
+    again = open_sealed(store, manifest, 5, reader)
+    assert sealed.digest == again.digest != digest_of(turns[:4]) and (sealed.look, again.look) == (1, 2)
+    assert looks(reader.home)[-1]["reader"] == "test"
+
+
+def test_no_turn_is_handed_out_when_the_look_cannot_be_logged(store, manifest, reader):
+    (reader.home / LOG).mkdir()
+    with pytest.raises(StorageError, match="cannot be logged"):
+        open_sealed(store, manifest, 5, reader)
 
 
 def test_no_one_else_can_open_the_test_split(store, manifest):
@@ -117,16 +132,16 @@ def test_every_cheap_metric_joins_in_one_table_and_slices_add_up(run, parrot, tm
         assert sum(r["count"] for r in slices if (r["dimension"], r["figure"]) == (dimension, "own_speech_wer")) == 5
 
 
-def test_no_test_turn_is_refused(store):
+def test_no_test_turn_is_refused(store, reader):
     with store.scratch(Manifest.kind) as folder:
         (folder / "sealed").mkdir()
         pq.write_table(pa.Table.from_pylist([], schema=TURN), folder / "sealed" / "turns.parquet")
         empty = store.commit(Manifest, folder)
     with pytest.raises(SourceError, match="no test turn to evaluate on"):
-        sealed_turns(store, empty, 5)
+        open_sealed(store, empty, 5, reader)
 
 
-def test_an_answer_of_codes_alone_is_one_sentence_with_its_mend(store, manifest):
+def test_an_answer_of_codes_alone_is_one_sentence_with_its_mend(store, manifest, reader):
     with store.scratch(Manifest.kind) as folder:
         shutil.copytree(store.folder(manifest), folder, dirs_exist_ok=True)
         path = folder / "sealed" / "answer-00-00000.parquet"
@@ -134,7 +149,7 @@ def test_an_answer_of_codes_alone_is_one_sentence_with_its_mend(store, manifest)
         pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), path)
         coded = store.commit(Manifest, folder)
     with pytest.raises(SourceError, match=r"test turn 4f-lights/5 came as codes alone.*coded_answers.*'speak'"):
-        sealed_turns(store, coded, 5)
+        open_sealed(store, coded, 5, reader)
 
 
 def test_a_row_says_where_its_speaker_is_from(run, parrot):
@@ -142,13 +157,13 @@ def test_a_row_says_where_its_speaker_is_from(run, parrot):
     assert {(row["source"], row["speaker"]) for row in rows} == {("tests", "voice-0"), ("tests", "voice-1")}
 
 
-def test_a_report_in_the_store_can_be_compared_with_itself(store, manifest, judge, parrot, make_latency):
+def test_a_report_in_the_store_can_be_compared_with_itself(store, manifest, judge, parrot, make_latency, reader):
     from data_contracts.compare import CompareSettings
     from omni_core.compare import compare
 
-    turns, language = sealed_turns(store, manifest, 5)
+    sealed = open_sealed(store, manifest, 5, reader)
     with store.scratch(EvaluationReport.kind) as folder:
-        facts = score_model(parrot(), judge, turns, language, SETTINGS, folder)
+        facts = score_model(parrot(), judge, sealed.turns, sealed.language, SETTINGS, folder)
         report = store.commit(EvaluationReport, folder, settings=SETTINGS.model_dump(mode="json"), facts=facts)
     verdict = compare(store, report, report, make_latency(), CompareSettings(replicates=200))
     assert verdict.facts["decision"] == "INCONCLUSIVE" and verdict.inputs["challenger"] == report.digest

@@ -24,7 +24,8 @@ from omni_core.report import Run, write_report
 from omni_core.report_lineage import changes, lineage, weights_used
 from omni_core.report_plots import loss_curve, running_mean, spectrogram, spectrum_db
 from omni_core.report_tables import slice_tables
-from omni_core.sealed_set import sealed_turns
+from omni_core.sealed_set import Reader, open_sealed
+from tests.chromium import chromium
 
 SETTINGS = EvaluateSettings(max_turns=5, perceptual_turns=2, clips_kept=2, threads=1)
 
@@ -47,10 +48,10 @@ def make_journey(scored, store, manifest, judge, parrot, make_latency, pairs):
 
     def evaluation(name, made_by, answers):
         if name not in scored:
-            turns, language = sealed_turns(store, manifest, SETTINGS.max_turns)
+            sealed = open_sealed(store, manifest, SETTINGS.max_turns, Reader(scored["parent"], "test", name))
             folder = scored["parent"] / name
             folder.mkdir()
-            scored[name] = folder, score_model(answers, judge, turns, language, SETTINGS, folder)
+            scored[name] = folder, score_model(answers, judge, sealed.turns, sealed.language, SETTINGS, folder)
         kept, facts = scored[name]
         with store.scratch(EvaluationReport.kind) as folder:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
@@ -214,7 +215,6 @@ def test_a_dimension_of_one_slice_is_left_out_and_the_champion_stands_beside():
     assert [r["cells"][0][:2] for r in found["topic"]["rows"]] == [(0.25, 0.75), (1.0, None)]
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium on this machine")
 def test_nothing_is_wider_than_a_phone_of_360_pixels(written, tmp_path):
     text, _ = written(plan=PLAN, price_per_hour=1, seconds={"train speak": 40.0})
     (tmp_path / "report.html").write_text(text)
@@ -223,7 +223,7 @@ def test_nothing_is_wider_than_a_phone_of_360_pixels(written, tmp_path):
         e.getBoundingClientRect().right > 360.5);
       document.title = d.documentElement.scrollWidth + ' ' + wide.map(e => e.tagName + '.' + e.className).join()"></iframe>"""
     (tmp_path / "phone.html").write_text(f"<!DOCTYPE html><body>{probe}")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
+    command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
                f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom"]  # fmt: skip
     dom = subprocess.run(
         [*command, f"file://{tmp_path}/phone.html"], capture_output=True, text=True, timeout=120

@@ -10,7 +10,7 @@ import pytest
 from data_contracts.errors import PromotionError
 from omni_core.audio import encode_wav
 from omni_core.promotion_history import champions, trouble
-from tasks import champion, registry
+from tasks import champion, registry, tracking
 from tasks.champion import promote_version
 from tests.tasks.registered import Place, Promoter
 
@@ -119,6 +119,12 @@ def test_a_writer_that_was_overtaken_settles_what_holds(place, monkeypatch):
     monkeypatch.setattr(registry, "settle", slow)
     place.promote("2")
     assert place.standing.is_settled and place.standing.aliases == {"champion": "3", "previous": "2"}
+
+
+def test_files_of_this_machine_are_read_where_they_lie_also_behind_a_server(place, monkeypatch):
+    """A copy of a model of gigabytes would cost a rollback its seconds."""
+    monkeypatch.setattr(tracking, "USERS_SERVER", tracking.tracking_uri(place.home))
+    assert place.package("1").is_relative_to(place.home) and place.package("1").is_dir()
 
 
 def test_a_rollback_goes_back_a_step_each_time_and_stops_at_the_first(place):

@@ -14,7 +14,9 @@ import psutil
 import pytest
 
 from data_contracts.errors import SettingsError
-from flows.listening_test.command import settings_of
+from flows.listening_test.command import log_looks, settings_of
+from omni_core.sealed_looks import looks
+from omni_core.store import ArtifactStore
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
@@ -76,6 +78,27 @@ def test_a_port_in_use_is_named(sides):
         words, options = command(sides[0].parent, "--port", str(taken.getsockname()[1]))
         done = subprocess.run(words, capture_output=True, text=True, timeout=120, **options)
     assert done.returncode == 2 and "Address already in use" in done.stderr
+
+
+def test_who_hears_sealed_answers_is_in_the_log_of_looks_once_a_test(tmp_path):
+    from data_contracts.evaluate import EvaluationReport
+    from data_contracts.listening_test import ListeningTest
+
+    store = ArtifactStore(tmp_path / "store")
+
+    def made(kind, inputs, facts):
+        with store.scratch(kind.kind) as folder:
+            (folder / "facts.txt").write_text(repr(facts))
+            return store.commit(kind, folder, inputs=inputs, facts=facts)
+
+    report = made(EvaluationReport, {}, {"sealed_set": "5ea1ed"})
+    test = made(ListeningTest, {"a": report}, {"pairs": 5})
+    for _ in range(2):
+        log_looks(store, test, tmp_path)
+    (look,) = looks(tmp_path)
+    assert (look["reader"], look["sealed_set"], look["turns"]) == ("listen", "5ea1ed", 5)
+    log_looks(store, made(ListeningTest, {}, {"pairs": 3}), tmp_path)  # of recordings
+    assert len(looks(tmp_path)) == 1
 
 
 def test_settings_are_read_as_yaml_and_checked():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import threading
 import time
 
@@ -13,10 +11,7 @@ import uvicorn
 from playwright.sync_api import Page, expect, sync_playwright
 
 from flows.listening_test.command import _listener
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if not CHROMIUM and "CI" not in os.environ:
-    pytest.skip("Chromium is not installed, so no session can be driven in it", allow_module_level=True)
+from tests.chromium import chromium as path_of_chromium
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 DESKTOP = {"viewport": {"width": 1280, "height": 800}}
@@ -28,9 +23,10 @@ FINGER_PX = 44
 
 @pytest.fixture(scope="module")
 def chromium():
+    path = path_of_chromium()
     with sync_playwright() as playwright:
         # root in a container has no sandbox; sound is rendered, to nobody
-        yield playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--mute-audio"])
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--mute-audio"])
 
 
 @pytest.fixture
