@@ -21,7 +21,7 @@ from data_contracts.report import ReportSettings
 from omni_core import report_plots as plots
 from omni_core import report_tables as tables
 from omni_core.report_clips import Side, cards, first_rows, worst_rows
-from omni_core.report_lineage import changes, lineage, settings_rows, stage_seconds, weights_used
+from omni_core.report_lineage import changes, lineage, set_aside, settings_rows, stage_seconds, weights_used
 from omni_core.store import ArtifactStore
 
 TEMPLATE = Path(__file__).with_suffix(".html.jinja")
@@ -88,6 +88,7 @@ def contents(store: ArtifactStore, made: Mapping[str, Artifact], run: Run, setti
         "listen": cards(usual, challenger, champion, pictures=True),
         "latency": tables.latency_rows(latency), "latency_plots": latency_plots(store, latency),
         "curves": curve_plots(store, made), "lineage": lineage(made), "weights": weights_used(made),
+        "set_aside": set_aside(made),
         "cost": tables.cost_of(run.seconds or stage_seconds(made), run.kept, run.plan, settings),
         "settings": settings_rows(made), "evaluation": challenger.report.facts,
         "consistency": made[ROLES["consistency"]].facts["checks"] if ROLES["consistency"] in made else [],

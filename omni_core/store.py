@@ -123,7 +123,6 @@ class ArtifactStore:
         folder: Path,
         *,
         inputs: dict[str, Artifact] | None = None,
-        code_digest: str = "",
         settings: dict[str, Any] | None = None,
         facts: dict[str, Any] | None = None,
         licences: dict[str, str] | None = None,
@@ -134,7 +133,6 @@ class ArtifactStore:
             digest=content_digest(files),
             kind_name=cls.kind,
             files=files,
-            code_digest=code_digest,
             inputs={role: a.digest for role, a in (inputs or {}).items()},
             settings=settings or {},
             facts=facts or {},
@@ -162,6 +160,17 @@ class ArtifactStore:
         else:
             self.fs.put(f"{folder}/", f"{target}.part/", recursive=True)
             self.fs.mv(f"{target}.part", target, recursive=True)
+
+    def keep_card(self, card: A) -> A:
+        """Write the card anew, beside the files that it names: what is known of an artifact once it is made."""
+        target = f"{self.base}/{card.kind_name}/{card.digest}/{CARD}"
+        with self.scratch("card") as folder:
+            (folder / CARD).write_text(card.model_dump_json(indent=1))
+            if self.is_local:
+                (folder / CARD).replace(target)
+            else:
+                self.fs.put_file(str(folder / CARD), target)
+        return card
 
     def holds(self, artifact: Artifact) -> bool:
         """True when every file of the card is there with its size (hashes are checked by `verify`)."""

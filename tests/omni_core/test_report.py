@@ -232,6 +232,17 @@ def test_nothing_is_wider_than_a_phone_of_360_pixels(written, tmp_path):
     assert 300 < int(width) <= 360 and not too_wide
 
 
+def test_what_was_set_aside_is_counted_and_answers_that_could_not_be_aligned_are_named(make_journey, store, tmp_path):
+    lost = {"utterance_id": "u7", "text": "Hi.", "reason": "0.10 s of sound are too short for the 9 phonemes"}
+    journey = make_journey(with_champion=False)
+    facts = {"read": 9, "accepted": 7, "rejected": 2, "rejected_by_rule": {"licence": 2}}
+    journey["ingest"] = journey["ingest"].model_copy(update={"facts": facts})
+    journey["train speak"] = journey["train listen"].model_copy(update={"facts": {"not_aligned": [lost]}})
+    words = words_of(write_report(store, tmp_path, Run("x"), journey, ReportSettings()).read_text())
+    assert "9 records read, 7 accepted, 2 set aside (licence 2; each with its reason" in words
+    assert "1 answers could not be aligned" in words and f"u7 Hi. {lost['reason']}" in words
+
+
 def test_many_inputs_are_counted_and_known_ones_named(manifest):
     shards = {f"shard {i}": f"{i:032x}" for i in range(9)}
     trained = Checkpoint(digest="c" * 32, kind_name="checkpoint", inputs={"manifest": manifest.digest, **shards})
