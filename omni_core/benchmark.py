@@ -10,7 +10,6 @@ what the machine does meanwhile hits both, and a question's times can be paired 
 from __future__ import annotations
 
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from data_contracts.errors import MetricError, SourceError
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
 from omni_core import tables
+from omni_core.processes import cores, cpu_name
 from omni_core.progress import Progress, silent
 from omni_core.store import ArtifactStore
 
@@ -124,7 +124,7 @@ def benchmark(
             waveforms.unlink(missing_ok=True)
         latency = latency_of(rows, CHALLENGER) | {"peak_memory_mb": memory[CHALLENGER]}
         reasons = gate(latency, settings)
-        facts = {**latency, "hardware": f"{platform.processor() or platform.machine()}, {settings.threads} threads",
+        facts = {**latency, "hardware": hardware(settings.threads),
                  "passed": not reasons, "reasons": reasons}  # fmt: skip
         if champion:
             facts[CHAMPION] = latency_of(rows, CHAMPION) | {"peak_memory_mb": memory[CHAMPION]}
@@ -135,6 +135,11 @@ def benchmark(
         return store.commit(
             LatencyReport, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts
         )
+
+
+def hardware(threads: int) -> str:
+    """What the times were measured on."""
+    return f"{cpu_name()}, {cores()} cores, {threads} threads"
 
 
 def latency_of(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _encoder(encoder: EncoderSettings, home: Path) -> Encoder:
 @lru_cache(maxsize=1)
 def _language_model(language_model: LanguageModelSettings, home: Path) -> CausalLanguageModel:
     """Loaded once for all shards of a run; half the bytes and twice the speed where the CPU multiplies bfloat16."""
-    return components.load("language_models", language_model.name, language_model, home, fast_dtype())
+    return components.load("language_models", language_model.name, language_model, home, fast_dtype("cpu"))
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:

@@ -55,13 +55,18 @@ def source_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
+def check_is_folder(folder: Path) -> None:
+    """Raises SourceError."""
+    if not folder.is_dir():
+        raise SourceError(f"source '{folder}' is not a folder; correct ingest.sources (relative to {Path.cwd()})")
+
+
 def format_of(folder: Path, name: str | None = None) -> str:
     """The format's name: the one that the settings give, else the one that recognises the folder.
 
     Raises SourceError for a folder that is missing, empty, or in no format or two.
     """
-    if not folder.is_dir():
-        raise SourceError(f"source '{folder}' is not a folder; correct ingest.sources (relative to {Path.cwd()})")
+    check_is_folder(folder)
     if not any(folder.iterdir()):
         raise SourceError(
             f"source '{folder}' is empty; put a metadata.csv and its audio there, or take it out of ingest.sources"

@@ -64,7 +64,7 @@ def _locked_folder(parent: Path, kind: str) -> tuple[Path, int]:
         os.close(lock)  # cleared away by another process before it was locked
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
     """Of Python's own errors by number; safetensors raises one that is no OSError and only tells it."""
     told = "(os error 28)" in str(error) or "(os error 122)" in str(error)
     return told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
@@ -108,7 +108,7 @@ class ArtifactStore:
         try:
             yield folder
         except Exception as error:
-            if _is_full(error):
+            if is_full(error):
                 raise StorageError(
                     f"the disk of the store {self.root} is full while writing '{kind}'; free some space and start again, finished stages are kept"
                 ) from error
