@@ -39,4 +39,5 @@ def report(title: str, journey: dict[str, Artifact | None], settings: ReportSett
         for role, artifact in made.items():
             tracking.log_stage(around, role, artifact)
         tracking.log_folder(around, store.folder(page), "report")
+        tracking.log_texts(around, core.pictures(store, made), "plots")
     return page

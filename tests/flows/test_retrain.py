@@ -161,6 +161,8 @@ def test_mlflow_holds_settings_curves_lineage_and_the_report(first):
     assert run.data.tags["lineage.quantize"].startswith("model/")
     assert len(client.get_metric_history(run.info.run_id, "train_speak/speak_loss")) == settings.train.speak.steps
     assert "report/report.html" in [item.path for item in client.list_artifacts(run.info.run_id, "report")]
+    plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
+    assert {f"plots/{n}.svg" for n in ("latency_time_to_first_audio", "train_speak_speak_loss")} <= plots
 
 
 def test_the_plan_before_the_first_run_is_kept_in_its_mlflow_run(first):

@@ -20,7 +20,7 @@ from data_contracts.report import ReportSettings
 from data_contracts.train import Checkpoint, FittedCodec
 from omni_core.compare import compare
 from omni_core.evaluate import score_model
-from omni_core.report import Run, write_report
+from omni_core.report import Run, pictures, write_report
 from omni_core.report_lineage import changes, lineage, weights_used
 from omni_core.report_plots import loss_curve, running_mean, spectrogram, spectrum_db
 from omni_core.report_tables import slice_tables
@@ -163,6 +163,20 @@ def test_the_worst_answers_come_with_the_sound_of_every_voice(written, pairs):
     cards = text.count('<article class="card"')
     assert cards >= 2 and text.count("data:audio/mpeg") >= 3 * 2 and wrong["count"] == 5
     assert ("Every answer is right" in text) == ('id="worst-' not in text)
+
+
+def test_every_card_has_players_of_the_question_both_models_and_the_teacher(written):
+    text, _ = written()
+    cards = [card.split("</article>")[0] for card in text.split("<article ")[1:]]
+    assert len(cards) >= 2 and [card.count("<audio ") for card in cards] == [4] * len(cards)
+    assert all([who in card for who in ("challenger", "champion", "teacher")] == [True] * 3 for card in cards)
+
+
+def test_plots_of_latency_and_training_are_on_the_page_and_files_of_their_own(store, make_journey, written):
+    text, journey = written()
+    found = pictures(store, {stage: made for stage, made in journey.items() if made})
+    assert list(found) == ["latency_time_to_first_audio.svg", "latency_real-time_factor.svg", "train_listen_loss.svg"]
+    assert all(svg.startswith("<svg") and "xmlns=" in svg and svg in text for svg in found.values())
 
 
 def test_a_voice_that_went_wrong_shows_what_the_judge_heard_and_whether_it_was_right(store, make_journey, tmp_path):

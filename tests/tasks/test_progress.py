@@ -64,7 +64,7 @@ def test_on_a_terminal_a_bar_tells_how_far_it_is_and_the_time_left(monkeypatch):
         progress._bars.refresh()
         display = terminal.file.getvalue()
     assert "ingest: records" in display and "50%" in display and "train speak" in display
-    assert "left 0:00:00" in display.replace("left  ", "left ") and progress._bars is None
+    assert "left 0:00:0" in display and progress._bars is None
 
 
 def test_a_stage_in_another_process_is_shown_before_it_reports(monkeypatch):
