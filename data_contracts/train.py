@@ -12,11 +12,11 @@ from data_contracts.base import Artifact, Settings
 class ListenSettings(Settings):
     """The adapter learns to hand the question to the frozen language model."""
 
-    alignment_steps: int = Field(240, ge=1)
+    alignment_steps: int = Field(260, ge=1)
     """Steps of the first phase: CTC to the question's tokens, the language model is not run."""
     alignment_batch: int = Field(32, ge=1)
     """Questions a step of the first phase."""
-    answer_steps: int = Field(110, ge=0)
+    answer_steps: int = Field(130, ge=0)
     """Steps of the second phase: cross-entropy of the answer through the frozen language model."""
     answer_batch: int = Field(16, ge=1)
     """Turns a step of the second phase."""
@@ -43,7 +43,7 @@ class ListenSettings(Settings):
 class SpeakSettings(Settings):
     """The speech head learns to speak the answer."""
 
-    steps: int = Field(540, ge=1)
+    steps: int = Field(600, ge=1)
     """Training steps."""
     batch: int = Field(32, ge=1)
     """Answers a step."""

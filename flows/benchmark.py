@@ -7,13 +7,21 @@ from prefect import flow
 from data_contracts.benchmark import LatencyReport
 from data_contracts.every_day import BenchmarkRunSettings
 from tasks.benchmark import benchmark as measure
+from tasks.stage import close_tracking
 from tasks.ui_artifacts import show_latency
 from tasks.which import known
 
 measure_again = measure.with_options(refresh_cache=True)
 
 
-@flow(name="benchmark", persist_result=False, flow_run_name="{settings.model}")
+@flow(
+    name="benchmark",
+    persist_result=False,
+    flow_run_name="{settings.model}",
+    on_completion=[close_tracking],
+    on_failure=[close_tracking],
+    on_crashed=[close_tracking],
+)
 def benchmark(settings: BenchmarkRunSettings) -> LatencyReport:
     """How fast does it answer today?"""
     found = known(settings.model, settings.promote, settings.home)

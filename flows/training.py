@@ -54,12 +54,12 @@ def beside_a_frozen_language_model(manifest: Manifest, settings: RetrainSettings
     to_fit = shards_to_fit(manifest, parts.codec.fit_minutes, home)
 
     heard = for_each(questions, encoder_features, manifest, parts.encoder, settings.features, home)
+    states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
     listen = train_listen.submit(manifest, heard, parts.encoder, parts.language_model, steps.listen, hear_from, home)
 
     codec = fit_codec.submit(manifest, [] if parts.codec.weights else to_fit, parts.codec, home)
     aligner = fit_aligner.submit(manifest, to_fit, language, home)
     targets = for_each(voice, speech_targets, manifest, codec, parts.codec, aligner, language, home)
-    states = for_each(answers, language_model_states, manifest, parts.language_model, language, home)
     speak = train_speak.submit(
         targets, states, codec, parts.codec, parts.speech_head, language, steps.speak, speak_from, home
     )

@@ -21,13 +21,12 @@ from torch.nn.utils.rnn import pad_sequence
 from data_contracts.train import ListenSettings
 from omni_core.adapter import Adapter, AdapterConfig, tokens_to_hear
 from omni_core.language_models.huggingface import CausalLanguageModel, chat_format
+from omni_core.packing import attention_masks, pack
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.progress import Progress, silent
-from omni_core.training_loop import Curve, Schedule, run, step_generator
+from omni_core.training_loop import Curve, Schedule, batch_alike, run
 
 IGNORED = -100
-NEIGHBOURS = 8
-"""A pool, from which batches of like length are cut, holds so many batches."""
 VALIDATION_BATCH = 32
 QUICK_TURNS, QUICK_BATCH = 64, 16
 
@@ -65,26 +64,11 @@ def _telling(turns: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return chosen
 
 
-def batches_of_like_length(lengths: Sequence[int], batch: int, seed: int) -> list[list[int]]:
-    """Every row once, in batches of like length: padding is work for nothing (a fifth of a step of 16 turns).
-
-    Rows are shuffled, sorted within pools of NEIGHBOURS batches, cut, and each pool's batches shuffled again.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(lengths), generator=generator).tolist()
-    found: list[list[int]] = []
-    for start in range(0, len(order), NEIGHBOURS * batch):
-        pool = sorted(order[start : start + NEIGHBOURS * batch], key=lambda row: lengths[row])
-        cut = [pool[at : at + batch] for at in range(0, len(pool), batch)]
-        found += [cut[at] for at in torch.randperm(len(cut), generator=generator).tolist()]
-    return found
-
-
-def turns_by_batch(lm: CausalLanguageModel, data: ListenData, settings: ListenSettings) -> list[list[dict[str, Any]]]:
-    """The turns of each step of the answer phase, which goes round."""
-    lengths = [len(lm.tokens(turn["question_text"])) + len(lm.tokens(turn["answer_text"])) for turn in data.turns]
-    batches = batches_of_like_length(lengths, settings.answer_batch, settings.seed)
-    return [[data.turns[row] for row in rows] for rows in batches]
+def turns_by_batch(data: ListenData, settings: ListenSettings) -> list[list[dict[str, Any]]]:
+    """The turns of each step of the answer phase, every turn once before the phase goes round."""
+    order = torch.randperm(len(data.turns), generator=torch.Generator().manual_seed(settings.seed)).tolist()
+    size = settings.answer_batch
+    return [[data.turns[row] for row in order[at : at + size]] for at in range(0, len(order), size)]
 
 
 def new_adapter(lm: CausalLanguageModel, data: ListenData, feature_rate_hz: float, seed: int) -> Adapter:
@@ -123,11 +107,10 @@ def train_alignment(
 ) -> None:
     """Phase one, in place."""
     wanted = _classes_to_hear(adapter, lm, data.turns)
+    lengths = [len(data.features[turn["question_id"]]) for turn in data.turns]
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = torch.randint(
-            len(data.turns), (settings.alignment_batch,), generator=step_generator(settings.seed, step)
-        ).tolist()
+        rows = batch_alike(lengths, settings.alignment_batch, settings.seed, step)
         features = [data.heard(data.turns[row]) for row in rows]
         return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 
@@ -163,13 +146,15 @@ def answer_logits(
     ids = [[*lm.tokens(answer), lm.chat.end] for answer in answers]
     sequences = [torch.cat([q, suffix, table[a[:-1]]]) for q, a in zip(questions, ids, strict=True)]
     labels = [torch.tensor([IGNORED] * (len(q) + len(suffix) - 1) + a) for q, a in zip(questions, ids, strict=True)]
-    inputs = pad_sequence(sequences, batch_first=True)
-    wanted = pad_sequence(labels, batch_first=True, padding_value=IGNORED)
-    positions = prefix.positions + torch.arange(inputs.shape[1])
-    hidden = lm.model.base_model(inputs_embeds=inputs, past_key_values=prefix.cache(len(inputs)), use_cache=True,
-                                 position_ids=positions.expand(len(inputs), -1)).last_hidden_state  # fmt: skip
+    packed = pack([len(sequence) for sequence in sequences], prefix.positions)
+    inputs = packed.rows(sequences)
+    cache = prefix.cache(len(inputs))
+    masks = attention_masks(packed, lm.model.config.get_text_config(), cache.layers[0].keys.dtype)
+    hidden = lm.model.base_model(inputs_embeds=inputs, attention_mask=masks, past_key_values=cache, use_cache=True,
+                                 position_ids=packed.positions()).last_hidden_state  # fmt: skip
+    wanted = torch.cat(labels)
     counted = wanted != IGNORED
-    return lm.model.get_output_embeddings()(hidden[counted]).float(), wanted[counted]
+    return lm.model.get_output_embeddings()(hidden[packed.real][counted]).float(), wanted[counted]
 
 
 def answer_loss(lm: CausalLanguageModel, prefix: TunedPrefix, questions: list[Tensor], answers: list[str]) -> Tensor:
@@ -218,7 +203,7 @@ def train_answers(
     """Phase two, in place: the adapter as it is, the prefix learns."""
     lm.attend_plainly()
     lm.halve_matrices()  # frozen, so nothing is lost but the cast of every weight at every step (a third of it)
-    batches = turns_by_batch(lm, data, settings)
+    batches = turns_by_batch(data, settings)
 
     def loss_of(step: int) -> dict[str, Tensor]:
         batch = batches[step % len(batches)]
@@ -249,7 +234,7 @@ def train_text_path(
     adapter.correction.requires_grad_(True)
     lm.attend_plainly()
     lm.halve_matrices()
-    batches = turns_by_batch(lm, data, settings)
+    batches = turns_by_batch(data, settings)
 
     def loss_of(step: int) -> dict[str, Tensor]:
         batch = batches[step % len(batches)]

@@ -13,11 +13,9 @@ from data_contracts.errors import SourceError
 from data_contracts.train import SpeakSettings
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads.talker import Conditioning, Talker
-from omni_core.training_loop import Curve, Schedule, run, step_generator
+from omni_core.training_loop import Curve, Schedule, batch_alike, run
 
 LATENT_WEIGHT, DURATION_WEIGHT, PROSODY_WEIGHT = 3.0, 0.3, 0.1
-NEIGHBOURS = 8
-"""A batch is drawn from so many batches' worth of answers of like length."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,6 @@ def set_prosody_scale(talker: Talker, answers: list[SpokenAnswer]) -> None:
     talker.prosody_std.copy_(torch.stack([voiced.std(), energy.std()]).clamp(min=1e-3))
 
 
-def draw(answers: list[SpokenAnswer], batch: int, generator: torch.Generator) -> list[SpokenAnswer]:
-    """A batch of like length out of answers sorted by length: padding is work for nothing (a fifth of a step)."""
-    neighbours = min(NEIGHBOURS * batch, len(answers))
-    start = int(torch.randint(len(answers) - neighbours + 1, (), generator=generator))
-    rows = torch.randint(neighbours, (batch,), generator=generator)
-    return [answers[start + int(row)] for row in rows]
-
-
 def _losses(
     talker: Talker, batch: list[SpokenAnswer], code_dropout: float, decoded: int | None = None
 ) -> dict[str, Tensor]:
@@ -94,10 +84,10 @@ def train(
 ) -> None:
     """Train in place; bfloat16 multiplications, float32 weights."""
     set_prosody_scale(talker, answers)
-    answers = sorted(answers, key=lambda a: a.codes.shape[1])
+    lengths = [answer.codes.shape[1] for answer in answers]
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        batch = draw(answers, settings.batch, step_generator(settings.seed, step))
+        batch = [answers[row] for row in batch_alike(lengths, settings.batch, settings.seed, step)]
         with torch.autocast("cpu", torch.bfloat16):
             return _losses(talker, batch, settings.code_dropout, settings.decoded)
 

@@ -265,10 +265,17 @@ def lineage_of_run(home: str, prefix: str) -> tuple[str, dict[str, str]]:
     return found[0], digests
 
 
-def page_of_run(flow_run: FlowRun) -> str | None:
-    """Address of the flow run's page in MLflow's UI; None when no server shows it."""
-    uri = tracking_uri(flow_run.home)
+def page_of(home: str, role: str, artifact: Artifact) -> str | None:
+    """Address in MLflow's UI of the newest run that made this artifact; None when no server shows it, or no run has it.
+
+    It may be a run before: a stage whose artifact came from the cache has logged nothing today.
+    """
+    uri = tracking_uri(home)
     if not uri.startswith(("http://", "https://")):
         return None
-    run_id = run_of(flow_run)
-    return f"{uri.rstrip('/')}/#/experiments/{connect(flow_run.home).get_run(run_id).info.experiment_id}/runs/{run_id}"
+    client = connect(home)
+    made = f"tags.`lineage.{role}` = '{artifact.kind_name}/{artifact.digest}'"
+    found = client.search_runs([experiment(client, home, EXPERIMENT)], made, max_results=1)
+    return (
+        f"{uri.rstrip('/')}/#/experiments/{found[0].info.experiment_id}/runs/{found[0].info.run_id}" if found else None
+    )

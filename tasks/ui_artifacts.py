@@ -30,7 +30,6 @@ from omni_core.paired_scores import Comparison
 from omni_core.reasons import plain, signed
 from tasks import tracking
 from tasks.home import store_of
-from tasks.stage import flow_run
 
 PAGE = "report.html"
 SECONDS_BETWEEN_UPDATES = 2.0
@@ -106,8 +105,7 @@ def _timed(facts: dict[str, Any]) -> list[dict[str, str]]:
 def _links(page: Report, home: str) -> None:
     """Links for a browser when MLflow is a server; the address of the page's file otherwise, as no browser follows that."""
     path = store_of(home).folder(page) / PAGE
-    around = flow_run(home)
-    run = tracking.page_of_run(around) if around else None
+    run = tracking.page_of(home, "report", page)
     if run is None:
         create_markdown_artifact(key="report", markdown=f"The report is the file `{path}`.", description="the report")
         return

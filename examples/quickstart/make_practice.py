@@ -1,7 +1,7 @@
 """Word lists and carriers enter; sentences that the assistant's voice reads aloud for practice leave: `practice/metadata.csv`.
 
 A speech head that hears answers only learns them by heart. Practice has to bring every sound in many neighbourhoods, and
-every name in more than one sentence, at no cost but the teacher voice's time. Two kinds, half and half:
+every name in more than one sentence, at no cost but the teacher voice's time. Two kinds, one to two:
 
     nonsense   grammar without meaning, as in intelligibility tests (semantically unpredictable sentences, Benoit et al.
                1996): any word may stand beside any other, so that nothing can be guessed from the sentence
@@ -15,6 +15,7 @@ Each word of each list is used about equally often. The same seed gives the same
 import argparse
 import random
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from make_texts import (
@@ -34,7 +35,7 @@ from make_texts import (
 
 COLUMNS = ["id", "language", "split", "text", "audio", "speaker", "license"]
 SEED = 1996
-SENTENCES = 1500
+SENTENCES = 2000
 
 NOUNS = names(
     "apple bridge camel dragon engine feather giant hammer island jacket kettle lemon mirror needle orange pocket queen "
@@ -90,6 +91,9 @@ NAMES = (
     "{number}, {number}, {number} and {number}.",
     "Is {weather} the same as {weather}?",
     "Bring {thing} to {place} {adverb}.",
+    "His cousin has moved to {place}.",
+    "The map shows {place}, {place} and {place}.",
+    "{place} is older than {place}.",
 )
 
 
@@ -120,11 +124,11 @@ def fill(carrier: str, slots: dict[str, Deck]) -> str:
 
 
 def sentences(seed: int = SEED, count: int = SENTENCES) -> Iterator[str]:
-    """Names and nonsense in turn."""
+    """Names twice as often as nonsense: a name that is met once or twice is mispronounced."""
     slots = decks(random.Random(seed))
+    kinds = (cycle(NAMES), cycle(NAMES), cycle(NONSENSE))
     for n in range(count):
-        kind = (NAMES, NONSENSE)[n % 2]
-        yield fill(kind[n // 2 % len(kind)], slots)
+        yield fill(next(kinds[n % 3]), slots)
 
 
 def practice(seed: int = SEED) -> list[dict[str, str]]:

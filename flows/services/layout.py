@@ -128,7 +128,7 @@ def commands(services: Services) -> dict[str, list[str]]:
     local, python = local_folder(services.home), [sys.executable, "-m"]
     landings = [word for landing in services.landings for word in ("--landing", landing)]
     return {
-        "prefect": [*python, "prefect", "server", "start", "--host", HOST, "--port", str(services.prefect_port)],
+        "prefect": [*python, "flows.services.prefect_server", "server", "start", "--host", HOST, "--port", str(services.prefect_port)],
         "mlflow": [*python, "mlflow", "server", "--host", HOST, "--port", str(services.mlflow_port), "--workers", "1",
                    "--backend-store-uri", f"sqlite:///{local / 'mlflow.db'}",
                    "--default-artifact-root", (local / "mlflow").as_uri(), "--no-serve-artifacts"],

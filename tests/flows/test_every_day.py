@@ -4,16 +4,21 @@ new data, `omni down`. Real servers on free loopback ports, a real worker, real 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -21,8 +26,10 @@ from flows.services import layout, supervision
 from tests.flows import tiny
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PATIENCE_S, EVERY_S = 300, 0.3
-pytestmark = pytest.mark.timeout(2400)
+PATIENCE_S, EVERY_S = 60, 0.3
+"""How long nothing may happen: no run, no line of the worker."""
+BLOCK = "custom-webhook/team"
+pytestmark = pytest.mark.timeout(1200)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class House:
     services: layout.Services
     environment: dict[str, str]
     source: Path
+    messages: list[dict[str, str]]
+    """What the webhook was told."""
 
     def omni(self, *words: str, code: int = 0) -> str:
         done = subprocess.run([sys.executable, "-m", "flows.cli", *words], cwd=tiny.REPOSITORY, env=self.environment,
@@ -42,13 +51,15 @@ class House:
     def ask(self, question: Callable):
         """What a client of the Prefect server answers."""
         from prefect.client.orchestration import get_client
+
+        with self.server(), get_client(sync_client=True) as client:
+            return question(client)
+
+    def server(self):
+        """Within it Prefect's own functions talk to the server of this home."""
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
-        with (
-            temporary_settings({PREFECT_API_URL: f"{self.services.prefect_url}/api"}),
-            get_client(sync_client=True) as client,
-        ):
-            return question(client)
+        return temporary_settings({PREFECT_API_URL: f"{self.services.prefect_url}/api"})
 
     def runs(self, *states: str) -> list:
         """Runs of retrain, the oldest first; of these states, or of all."""
@@ -57,12 +68,19 @@ class House:
         return sorted(wanted, key=lambda run: run.created)
 
     def until(self, what: Callable):
-        """The first answer that is not empty; looks are counted, as a clock runs on while a busy machine holds us."""
-        for _ in range(int(PATIENCE_S / EVERY_S)):
+        """The first answer that is not empty; raised when for PATIENCE_S nothing happened.
+
+        Looks are counted, as a clock runs on while a busy machine holds us.
+        """
+        log, told, quiet = self.services.folder / "worker.log", -1, 0
+        while quiet < PATIENCE_S / EVERY_S:
             if found := what():
                 return found
             time.sleep(EVERY_S)
-        raise AssertionError((self.services.folder / "worker.log").read_text()[-4000:])
+            size = log.stat().st_size
+            told, quiet = size, quiet + 1 if size == told else 0
+        states = ", ".join(f"{run.name}: {run.state.name}" for run in self.runs() if not run.state.is_scheduled())
+        raise AssertionError(f"nothing happens; runs: {states or 'none'}\n{log.read_text()[-4000:]}")
 
     def ended(self, run_id, state: str):
         """The run, once it is in the state; a run that ends in another one is shown with its log."""
@@ -75,6 +93,27 @@ class House:
 
         return self.until(look)
 
+    def completed(self):
+        """The first run that was completed; started here when there is no Chromium to click one together in."""
+        if done := self.runs("Completed"):
+            return done[0]
+        retrain = self.ask(lambda client: client.read_deployment_by_name("retrain/retrain").id)
+        started = self.ask(lambda client: client.create_flow_run_from_deployment(retrain))
+        return self.ended(started.id, "Completed")
+
+
+def shown_by(house, run) -> dict:
+    """Key -> artifact of a run."""
+    return {one.key: one for one in house.ask(lambda client: client.read_artifacts()) if one.flow_run_id == run.id}
+
+
+def page_behind(house, link: str) -> str:
+    """The file that MLflow's page of a run shows, as its UI fetches it."""
+    run_id, path = re.search(r"/runs/(\w+)/artifacts/([\w./]+)", link).groups()
+    asked = urlencode({"run_uuid": run_id, "path": path})
+    with urllib.request.urlopen(f"{house.services.mlflow_url}/get-artifact?{asked}", timeout=PATIENCE_S) as answer:
+        return answer.read().decode()
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -83,19 +122,50 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def webhook():
+    """(port, messages) of a receiver on this machine."""
+    messages = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self):
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port, messages
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory, webhook):
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+
     folder = tmp_path_factory.mktemp("day")
-    settings = tiny.settings(folder)
+    settings = tiny.settings(folder, notify={"block": BLOCK})
     (folder / "mine.yaml").write_text(settings.model_dump_json(exclude_defaults=True))
-    # what an earlier test of this process has set is not for these processes; the worker is asked to be quick
+    # what an earlier test of this process has set is not for these processes; the worker and the scheduler are asked to
+    # be quick, and not to plan a hundred nights
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    environment |= {"PYTHONPATH": f"{tiny.REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-                    "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}  # fmt: skip
+    environment |= {"PYTHONPATH": f"{tiny.REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}", "COLUMNS": "200",
+                    "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+                    "PREFECT_SERVER_SERVICES_SCHEDULER_MAX_RUNS": "10"}  # fmt: skip
     services = layout.Services(settings.home, free_port(), free_port(), watch_every_s=1.0)
-    made = House(services, environment, folder / "source")
+    port, messages = webhook
+    made = House(services, environment, folder / "source", messages)
     try:
         made.omni("up", str(folder / "mine.yaml"), "--prefect-port", str(services.prefect_port), "--mlflow-port",
                   str(services.mlflow_port), "--watch-every", "1", "--timezone", "Asia/Kathmandu")  # fmt: skip
+        with made.server():
+            CustomWebhookNotificationBlock(
+                name="team", url=f"http://127.0.0.1:{port}/", json_data={"subject": "{{subject}}", "text": "{{body}}"}
+            ).save("team", _sync=True)
         yield made
     finally:
         made.omni("down", "--home", settings.home)
@@ -114,6 +184,21 @@ def page(house):
         tab.set_default_timeout(PATIENCE_S * 1000)
         yield tab
         browser.close()
+
+
+def submit(page, path: str, within=None) -> None:
+    """Press Submit; what the form, or the server behind it, has against that is the failure."""
+    from playwright.sync_api import TimeoutError as NoAnswer
+
+    checked = []
+    page.on("response", lambda answer: checked.append(answer) if answer.url.endswith("/schemas/validate") else None)
+    try:
+        with page.expect_response(lambda answer: answer.url.endswith(path)) as answer:
+            (within or page).get_by_role("button", name="Submit", exact=True).click()
+    except NoAnswer:
+        said = [one.text()[:1000] for one in checked] + page.locator("[class*=toast], [class*=error]").all_inner_texts()
+        raise AssertionError(f"the form was not sent: {' | '.join(said) or 'it says nothing'}") from None
+    assert answer.value.ok, f"{answer.value.status} {answer.value.text()}"
 
 
 def field(page, label: str, within=None):
@@ -148,7 +233,7 @@ def test_a_run_clicked_together_in_the_form_waits_for_its_approval(house, page):
     expect(page.get_by_text(help_of_sources)).to_be_visible()
     field(page, "Title (Optional)").locator("textarea").fill("clicked")
     field(page, "Approval (Optional)").get_by_role("switch").click()
-    page.get_by_role("button", name="Submit", exact=True).click()
+    submit(page, "/create_flow_run")
     (run,) = house.until(lambda: [run for run in house.runs() if not run.auto_scheduled])
     page.goto("about:blank")  # the run's page draws its time line all the while, on the cores that the run needs
     chosen = run.parameters["settings"]
@@ -156,6 +241,8 @@ def test_a_run_clicked_together_in_the_form_waits_for_its_approval(house, page):
     assert chosen["components"]["codec"]["codebook_size"] == 16, "the rest is as it was deployed"
     run = house.ended(run.id, "Suspended")
     assert "waits for approval" in house.omni("status", "--home", house.services.home)
+    (message,) = house.messages
+    assert message["subject"] == "clicked: approval wanted" and str(run.id) in message["text"]
 
 
 def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page):
@@ -168,19 +255,21 @@ def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page)
     ).click()  # Prefect 3.8.8: beside its arrow it does not open
     page.locator(".p-select-option", has_text="promote").first.click()
     field(page, "By (Optional)", form).locator("textarea").fill("Ada")
-    form.get_by_role("button", name="Submit", exact=True).click()
+    submit(page, "/resume", form)
     house.until(lambda: not house.runs("Suspended"))
     page.goto("about:blank")
     house.ended(run.id, "Completed")
     history = " ".join(house.omni("history", "--home", house.services.home).split())
     assert "champion: version 1" in history and "approved by Ada" in history
+    message = house.until(lambda: house.messages[1:])[0]
+    assert message["subject"] == "clicked: PROMOTE" and "approved by Ada" in message["text"]
 
 
 def test_the_run_shows_its_verdict_its_latency_its_progress_and_where_the_report_is(house):
-    (run,) = house.runs("Completed")
-    shown = {one.key: one for one in house.ask(lambda client: client.read_artifacts()) if one.flow_run_id == run.id}
+    run = house.completed()
+    shown = shown_by(house, run)
     assert {"verdict", "latency", "report", "mlflow-run", "train-speak"} <= set(shown)
-    assert house.services.mlflow_url in shown["report"].data and "report.html" in shown["report"].data
+    assert run.parameters["settings"]["title"] in page_behind(house, shown["report"].data)
 
 
 def test_a_scheduled_run_runs_and_takes_what_is_known_from_the_cache(house):
@@ -196,6 +285,9 @@ def test_a_scheduled_run_runs_and_takes_what_is_known_from_the_cache(house):
     house.ask(lambda client: client.delete_deployment_schedule(retrain, made.id))
     house.ended(run.id, "Completed")
     assert house.omni("history", "--home", house.services.home).count("promote") == 1
+    assert "</html>" in page_behind(house, shown_by(house, run)["report"].data), (
+        "nothing is new: the page is a run's before"
+    )
 
 
 def test_new_data_starts_a_run_and_down_leaves_nothing_of_it(house):

@@ -1,9 +1,7 @@
 """Which turns go together into a batch, and which into the prefix."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from omni_core.listen import batches_of_like_length, example_turns
+from data_contracts.train import ListenSettings
+from omni_core.listen import ListenData, example_turns, turns_by_batch
 
 WEATHER = {"raining": "an umbrella", "hot": "a bottle of water", "icy": "warm gloves"}
 
@@ -12,24 +10,12 @@ def turn(topic: str, question: str, answer: str) -> dict[str, str]:
     return {"topic": topic, "question_text": question, "answer_text": answer}
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 16), st.integers(0, 5))
-def test_batches_hold_every_turn_once(lengths, batch, seed):
-    batches = batches_of_like_length(lengths, batch, seed)
-    assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
-    assert max(map(len, batches)) <= batch
-    assert batches == batches_of_like_length(lengths, batch, seed)
-
-
-def test_batches_of_like_length_pad_less_than_shuffled_ones():
-    lengths = [5 + (row * 7919) % 40 for row in range(512)]
-
-    def padding(batches):
-        return sum(
-            max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows) for rows in batches
-        )
-
-    shuffled = [list(range(at, at + 16)) for at in range(0, 512, 16)]
-    assert padding(batches_of_like_length(lengths, 16, 0)) < padding(shuffled) / 3
+def test_batches_hold_every_turn_once():
+    turns = [turn("lights", f"{n}?", f"{n}.") for n in range(37)]
+    batches = turns_by_batch(ListenData(turns, {}), ListenSettings(answer_batch=8))
+    assert [len(batch) for batch in batches] == [8, 8, 8, 8, 5]
+    assert sorted(int(t["answer_text"][:-1]) for batch in batches for t in batch) == list(range(37))
+    assert batches == turns_by_batch(ListenData(turns, {}), ListenSettings(answer_batch=8))
 
 
 def test_examples_show_every_kind_of_answer_before_any_twice():

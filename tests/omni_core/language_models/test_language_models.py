@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import importlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import torch.nn.functional as F
 
 from data_contracts.components import LanguageModelSettings
 from data_contracts.errors import ComponentError
-from omni_core import components
+from omni_core import components, listen
 from omni_core.chat_format import chat_format
 from omni_core.component_facts import refuse_layers_without_keys
-from omni_core.listen import answer_loss
+from omni_core.listen import answer_logits, answer_loss
+from omni_core.packing import pack
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.weight_quantizers import onnx_int8
 from omni_core.word_states import states_of_answers, words_of_tokens
@@ -67,6 +69,22 @@ def test_behind_the_prefix_the_answer_costs_what_it_costs_in_the_whole_text(lm):
     assert answer_loss(lm, prefix, [lm.embedding[lm.tokens(QUESTION)]], [ANSWER]) == pytest.approx(
         float(slow), abs=1e-3
     )
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("row_positions", [1, 40, 512])
+def test_turns_that_share_a_row_cost_what_each_costs_alone(lm, monkeypatch, row_positions):
+    """Whatever the rows: one turn each, some, all in one; also where a layer looks back no further than a window."""
+    prefix = prefix_of_tokens(lm.model, lm.chat.prefix)
+    questions = [lm.embedding[lm.tokens(text)] for text in (QUESTION, "Is it?", QUESTION + " And in the hall?")]
+    answers = [ANSWER, "Yes.", "No, it is not."]
+    alone = [
+        answer_logits(lm, prefix, [question], [answer]) for question, answer in zip(questions, answers, strict=True)
+    ]
+    monkeypatch.setattr(listen, "pack", partial(pack, row_positions=row_positions))
+    logits, ids = answer_logits(lm, prefix, questions, answers)
+    assert ids.tolist() == [token for _, tokens in alone for token in tokens.tolist()]
+    torch.testing.assert_close(logits, torch.cat([found for found, _ in alone]), atol=2e-3, rtol=1e-3)
 
 
 def test_prefix_and_adapter_learn_and_the_model_does_not(lm):
