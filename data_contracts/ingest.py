@@ -39,6 +39,8 @@ class QualitySettings(Settings):
     """Largest share of 25 ms frames more than 40 dB under the loudest one."""
     min_snr_db: float = Field(8.0, ge=-10, le=80)
     """Smallest estimated signal-to-noise ratio, in dB."""
+    min_words_per_second: float = Field(0.3, ge=0, le=5)
+    """Slowest speech kept; a lower rate means that most of the recording is something else."""
     max_words_per_second: float = Field(8.0, ge=1, le=20)
     """Fastest speech kept; a higher rate means that text and audio do not belong together."""
     min_characters: int = Field(2, ge=1, le=100)
@@ -90,6 +92,8 @@ class IngestSettings(Settings):
     """Folders, each in a format of omni_core/source_formats/ (metadata.csv: columns in examples/README.md)."""
     formats: dict[str, member_of("source_formats")] = Field({})
     """Source -> its format, for a source that is not recognised by what lies in it."""
+    licences: dict[str, str] = Field({})
+    """Source -> licence of those of its records that name none; a record without a licence is set aside."""
     held_out_fraction: float = Field(0.05, ge=0, le=0.4)
     """Of a source without splits: share of texts for validation, and as much again for the sealed test."""
     language: str = Field("en", min_length=2, max_length=8)
@@ -116,6 +120,11 @@ class Manifest(Artifact):
     def shards(self, role: str) -> list[str]:
         """Names of the role's utterance shards, in order: training and validation, never the sealed test split."""
         return sorted(name for name in self.files if name.startswith(f"utterances/{role}-"))
+
+    def shard_hashes(self, shards: list[str]) -> dict[str, str]:
+        """Shard -> sha256: what an artifact that is made of some shards names in its facts, for it stays the same in a
+        larger manifest, whose digest is another."""
+        return {shard: self.files[shard].sha256 for shard in shards}
 
     def sealed_shards(self, role: str) -> list[str]:
         """The same of the test split, for omni_core.sealed_set alone."""

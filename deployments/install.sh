@@ -4,7 +4,8 @@
 #   torch, the build that is right for this machine   ->  requirements.lock, by hash  ->  this project, editable
 #
 # PYTHON           interpreter to make the environment with (default python3.11)
-# TORCH_CPU_INDEX  package index that has CPU-only builds of torch, for Linux machines without an NVIDIA GPU
+# TORCH_CPU_INDEX  package index that has CPU-only builds of torch, for Linux machines without an NVIDIA GPU; asked when
+#                  neither pip's find-links nor its own index (a company's mirror, a caching proxy) have one
 #
 # torch stands outside the lock because its right file differs: the one on the package index brings several
 # gigabytes of CUDA libraries, which a machine without a GPU must not download. pip's own settings (index, proxy,
@@ -17,10 +18,15 @@ torch_version=2.13.0
 torch_cpu_index=${TORCH_CPU_INDEX:-https://download.pytorch.org/whl/cpu}
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv" || {
-    echo "cannot make a virtual environment with $python; install Python 3.11 with its venv module, or set PYTHON" >&2
-    exit 2
-}
+stop() { echo "$1" >&2; exit 2; }
+is_311() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; }
+
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then  # none, or one that was interrupted: made (again)
+    is_311 "$python" || stop "$python is not Python 3.11; install Python 3.11 with its venv module, or set PYTHON to one"
+    "$python" -m venv "$venv" && "$venv/bin/python" -m pip --version >/dev/null ||
+        stop "cannot make a virtual environment with $python; install its venv module (on Debian python3.11-venv), or set PYTHON"
+fi
+is_311 "$venv/bin/python" || stop "$venv was made with another Python than 3.11; remove it and start again"
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 quietly() { pip --quiet --quiet "$@"; }
 
@@ -40,12 +46,12 @@ install_torch() {
         quietly install --no-deps --no-compile "torch==$torch_version"
     elif quietly install --no-deps --no-compile --no-index "torch==$torch_version" 2>/dev/null; then
         echo "installed the CPU build of torch $torch_version that pip's find-links hold"
+    elif quietly install --no-deps --no-compile "torch==$torch_version+cpu" 2>/dev/null; then
+        echo "installed the CPU build of torch $torch_version that pip's index holds"
     else
         echo "installing the CPU build of torch $torch_version"
-        quietly install --no-deps --no-compile --index-url "$torch_cpu_index" "torch==$torch_version" || {
-            echo "no CPU build of torch $torch_version at $torch_cpu_index; set TORCH_CPU_INDEX to an index that has it" >&2
-            exit 2
-        }
+        quietly install --no-deps --no-compile --index-url "$torch_cpu_index" "torch==$torch_version" ||
+            stop "no CPU build of torch $torch_version at $torch_cpu_index; set TORCH_CPU_INDEX to an index that has it"
     fi
 }
 

@@ -173,13 +173,16 @@ def _journeys(presets: list[str], overrides: tuple[str, ...]) -> None:
     from flows.presets import load_settings
     from omni_core.plan_refusals import checked_facts
     from tasks.home import local_folder
+    from tasks.progress import say
 
     all_settings = [load_settings(preset, overrides) for preset in presets]
     for settings in all_settings:
         checked_facts(settings, local_folder(settings.home))
+    say(f"{' and '.join(settings.title for settings in all_settings)}: the settings fit the components")
     prepare(local_folder(all_settings[0].home))
     # while Prefect's server starts in a process of its own: MLflow's import takes seconds
     threading.Thread(target=importlib.import_module, args=("mlflow",), daemon=True).start()
+    _wait_for_prefect()
 
     from rich.console import Console
 
@@ -192,6 +195,22 @@ def _journeys(presets: list[str], overrides: tuple[str, ...]) -> None:
         summary.show(console, journeys[-1])
     console.print(summary.score_table(journeys))
     summary.show_ui_commands(console, local_folder(all_settings[0].home))
+
+
+def _wait_for_prefect() -> None:
+    """Start the local server before the flow would, so that a person sees what is waited for."""
+    from tasks.progress import shown
+
+    if url := os.environ.get("PREFECT_API_URL"):
+        what = f"asking the server {url}"
+    else:
+        what = "starting a local server, 10 to 30 s"
+    with shown("Prefect") as progress:
+        progress(0, 1, what)
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True):
+            pass
 
 
 def _journey(settings: RetrainSettings) -> Journey:

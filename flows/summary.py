@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -135,12 +137,18 @@ def show_history(console: Console, standing: Standing, home: Path) -> None:
 
 
 def show_ui_commands(console: Console, home: Path) -> None:
-    """How to open MLflow and Prefect."""
+    """How to open MLflow and Prefect: lines that work when they are pasted into any shell."""
     from tasks.tracking import tracking_uri
 
-    console.print("look at the runs (`omni up` starts both, and what runs the flow every night):", highlight=False)
+    omni, mlflow, prefect = (quote(str(Path(sys.executable).parent / name)) for name in ("omni", "mlflow", "prefect"))
+    database, prefect_home = quote(tracking_uri(str(home))), quote(str(home / "prefect"))
+    console.print(
+        f"look at the runs (`{omni} up` starts both, and what runs the flow every night):",
+        highlight=False,
+        soft_wrap=True,
+    )
     for command in (
-        f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --backend-store-uri {tracking_uri(str(home))} --port 5000",
-        f"PREFECT_HOME={home / 'prefect'} prefect server start",
+        f"MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false {mlflow} server --backend-store-uri {database} --port 5000",
+        f"PREFECT_HOME={prefect_home} {prefect} server start",
     ):
         console.print(f"  {command}", highlight=False, soft_wrap=True)

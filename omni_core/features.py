@@ -58,7 +58,7 @@ def _encoder(encoder: EncoderSettings, home: Path) -> Encoder:
 @lru_cache(maxsize=1)
 def _language_model(language_model: LanguageModelSettings, home: Path) -> CausalLanguageModel:
     """Loaded once for all shards of a run; half the bytes and twice the speed where the CPU multiplies bfloat16."""
-    return components.load("language_models", language_model.name, language_model, home, fast_dtype())
+    return components.load("language_models", language_model.name, language_model, home, fast_dtype("cpu"))
 
 
 def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
@@ -67,17 +67,22 @@ def _batches(items: list[Any], size: int) -> Iterator[list[Any]]:
 
 def _commit(
     store: ArtifactStore,
+    manifest: Manifest,
+    shard: str,
     found: list[dict],
     schema: pa.Schema,
     inputs: dict[str, Artifact],
     settings: Settings,
     facts: dict[str, Any],
 ) -> FeatureShard:
-    """Write features.parquet whole. The manifest is no input by digest: a shard is the same in a larger manifest."""
+    """Write features.parquet whole. The manifest is no input by digest: a shard is the same in a larger manifest.
+
+    Lineage goes on by the sha256 of the manifest's shard.
+    """
     with store.scratch(FeatureShard.kind) as folder:
         pq.write_table(pa.Table.from_pylist(found, schema=schema), folder / "features.parquet", compression="zstd")
         return store.commit(FeatureShard, folder, inputs=inputs, settings=settings.model_dump(mode="json"),
-                            facts={"rows": len(found), **facts})  # fmt: skip
+                            facts={"shard": shard, "shards": manifest.shard_hashes([shard]), "rows": len(found), **facts})  # fmt: skip
 
 
 def encoder_features_of_shard(
@@ -103,8 +108,8 @@ def encoder_features_of_shard(
                         "width": features.shape[1], "features": pack(features, np.float16)}  # fmt: skip
         done += len(batch)
         progress(done, len(utterances), "questions")
-    facts = {"kind": "encoder", "shard": shard, "width": listener.width, "frame_rate_hz": listener.frame_rate_hz}
-    return _commit(store, found, ENCODER_FEATURES, {}, encoder, facts)
+    facts = {"kind": "encoder", "width": listener.width, "frame_rate_hz": listener.frame_rate_hz}
+    return _commit(store, manifest, shard, found, ENCODER_FEATURES, {}, encoder, facts)
 
 
 def speech_targets_of_shard(
@@ -123,29 +128,44 @@ def speech_targets_of_shard(
     speaker = components.load("codecs", codec_settings.name, codec_settings, store.folder(codec), home)
     recogniser = fit.load_aligner(store, aligner)
     utterances = list(rows(store, manifest, shard, ["utterance_id", "split", "text", "audio", *CODE_COLUMNS]))
-    found = []
+    found: list[dict] = []
+    not_aligned: list[dict[str, str]] = []
     for batch in _batches(utterances, 64):
         texts = [speech_text(u["text"], pack_) for u in batch]
         waveforms = [waveform_of(u, SAMPLE_RATE_HZ) for u in batch]
         mels = [log_mel(w) for w in waveforms]
         durations = align(recogniser, mels, [fit.bases_of(t.phonemes, pack_) for t in texts])
         for u, text, waveform, spans in zip(batch, texts, waveforms, durations, strict=True):
-            if spans is not None:  # fewer frames than phonemes: text and audio do not belong together
-                own = waveform if speaker.sample_rate_hz == SAMPLE_RATE_HZ else waveform_of(u, speaker.sample_rate_hz)
-                codes = codes_of(u, codec_settings.name, speaker.sample_rate_hz)
-                codes = speaker.encode(own[None])[0] if codes is None else codes
-                log_f0, energy = prosody.frame_prosody(waveform)
-                lengths = torch.tensor(spans)
-                found.append({
-                    "utterance_id": u["utterance_id"], "split": u["split"], "frames": codes.shape[1],
-                    "codebooks": codes.shape[0], "codes": pack(codes, np.int16), "phonemes": text.phonemes.tolist(),
-                    "word_of_phoneme": text.words.tolist(), "durations": spans,
-                    "log_f0": prosody.phoneme_means(log_f0, lengths, only_nonzero=True).tolist(),
-                    "energy": prosody.phoneme_means(energy, lengths).tolist(),
-                })  # fmt: skip
-        progress(len(found), len(utterances), "answers")
-    facts = {"kind": "speech", "shard": shard, "not_aligned": len(utterances) - len(found)}
-    return _commit(store, found, SPEECH_TARGETS, {"codec": codec, "aligner": aligner}, codec_settings, facts)
+            if spans is None:
+                not_aligned.append(_cannot_be_aligned(u, len(waveform), len(text.phonemes)))
+                continue
+            own = waveform if speaker.sample_rate_hz == SAMPLE_RATE_HZ else waveform_of(u, speaker.sample_rate_hz)
+            codes = codes_of(u, codec_settings.name, speaker.sample_rate_hz)
+            codes = speaker.encode(own[None])[0] if codes is None else codes
+            log_f0, energy = prosody.frame_prosody(waveform)
+            lengths = torch.tensor(spans)
+            found.append({
+                "utterance_id": u["utterance_id"], "split": u["split"], "frames": codes.shape[1],
+                "codebooks": codes.shape[0], "codes": pack(codes, np.int16), "phonemes": text.phonemes.tolist(),
+                "word_of_phoneme": text.words.tolist(), "durations": spans,
+                "log_f0": prosody.phoneme_means(log_f0, lengths, only_nonzero=True).tolist(),
+                "energy": prosody.phoneme_means(energy, lengths).tolist(),
+            })  # fmt: skip
+        progress(len(found) + len(not_aligned), len(utterances), "answers")
+    facts = {"kind": "speech", "not_aligned": not_aligned}
+    return _commit(
+        store, manifest, shard, found, SPEECH_TARGETS, {"codec": codec, "aligner": aligner}, codec_settings, facts
+    )
+
+
+def _cannot_be_aligned(utterance: dict[str, Any], samples: int, phonemes: int) -> dict[str, str]:
+    """Why an answer has no targets: there are fewer frames than phonemes."""
+    return {
+        "utterance_id": utterance["utterance_id"],
+        "text": utterance["text"],
+        "reason": f"{samples / SAMPLE_RATE_HZ:.2f} s of sound are too short for the {phonemes} phonemes of its text: "
+        "text and audio do not belong together",
+    }
 
 
 def answer_codes_of_shard(
@@ -168,7 +188,7 @@ def answer_codes_of_shard(
         found.append({"utterance_id": u["utterance_id"], "split": u["split"], "frames": codes.shape[1],
                       "codebooks": codes.shape[0], "codes": pack(codes, np.int16)})  # fmt: skip
         progress(done, len(utterances), "answers")
-    return _commit(store, found, ANSWER_CODES, {"codec": codec}, codec_settings, {"kind": "codes", "shard": shard})
+    return _commit(store, manifest, shard, found, ANSWER_CODES, {"codec": codec}, codec_settings, {"kind": "codes"})
 
 
 def language_model_states_of_shard(
@@ -193,5 +213,5 @@ def language_model_states_of_shard(
             for u, s in zip(batch, states, strict=True)
         ]
         progress(len(found), len(utterances), "answers")
-    facts = {"kind": "language_model", "shard": shard, "width": lm.width}
-    return _commit(store, found, LANGUAGE_MODEL_STATES, {}, language_model, facts)
+    facts = {"kind": "language_model", "width": lm.width}
+    return _commit(store, manifest, shard, found, LANGUAGE_MODEL_STATES, {}, language_model, facts)

@@ -15,7 +15,6 @@ from data_contracts.errors import SettingsError, SourceError, WeightsError
 from data_contracts.ingest import Manifest
 from data_contracts.train import Aligner, FittedCodec
 from omni_core import alignment, bundled_weights, components
-from omni_core.code_digest import code_digest
 from omni_core.codecs import Codec
 from omni_core.languages import LanguagePack
 from omni_core.mel import SAMPLE_RATE_HZ, log_mel
@@ -80,7 +79,7 @@ def fit_codec(
     facts = {
         name: getattr(codec, name)
         for name in ("sample_rate_hz", "frame_rate_hz", "num_codebooks", "codebook_size", "look_ahead_frames")
-    }
+    } | {"shards": manifest.shard_hashes(shards)}
     with store.scratch(FittedCodec.kind) as folder:
         codec.save(folder)
         return store.commit(
@@ -88,7 +87,6 @@ def fit_codec(
             folder,
             settings=settings.model_dump(mode="json"),
             facts=facts,
-            code_digest=code_digest(module.__name__),
             licences=licences,
         )
 
@@ -130,7 +128,8 @@ def fit_aligner(
     with store.scratch(Aligner.kind) as folder:
         save_file(model.state_dict(), folder / "aligner.safetensors")
         (folder / "config.json").write_text(json.dumps({"num_phonemes": pack.num_bases, "language": language}))
-        return store.commit(Aligner, folder, settings={"language": language}, facts={"utterances": len(mels)})
+        facts = {"utterances": len(mels), "shards": manifest.shard_hashes(shards)}
+        return store.commit(Aligner, folder, settings={"language": language}, facts=facts)
 
 
 def load_aligner(store: ArtifactStore, aligner: Aligner) -> alignment.PhonemeRecogniser:

@@ -133,7 +133,7 @@ def _judge_the_whole(
     wrong = validator.broken(expectations.accepted_utterances_suite(settings), outcome.kept.reset_index(drop=True))
     turns = pandas.DataFrame(tables.turn_rows(outcome), columns=list(expectations.TURN_COLUMNS))
     wrong += validator.broken(expectations.accepted_turns_suite(), turns)
-    wrong += validator.broken(expectations.sealed_test_suite(), tables.trace_table(outcome))
+    wrong += validator.broken(expectations.splits_apart_suite(), tables.trace_table(outcome))
     assert not wrong, f"accepted data must meet its own suites: {wrong}"
     totals = tables.totals_table(facts)
     broken = validator.broken(expectations.totals_suite(settings.quality), totals)
@@ -201,7 +201,6 @@ def _write_manifest(
             folder,
             settings=settings.model_dump(mode="json"),
             facts=facts,
-            code_digest=code_digest("omni_core.ingest", "omni_core.source_formats.*"),
             licences=_licences(outcome),
         )
 

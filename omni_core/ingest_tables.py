@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_contracts.ingest import REJECTED, SEALED, SPLITS, TURN, UTTERANCE, IngestSettings
+from data_contracts.base import choices
+from data_contracts.ingest import REJECTED, SPLITS, TURN, UTTERANCE, IngestSettings
+from omni_core import components
+from omni_core.languages import unwritten
 from omni_core.records import Record, text_key
 from omni_core.shards import work_file
 from omni_core.utterances import FAULTS, UNKNOWN, PlannedShard, digest_of
@@ -20,6 +23,10 @@ from omni_core.validate import Failure
 
 if TYPE_CHECKING:
     import pandas
+
+SPLIT_NAMES = {"train": "the train split", "validation": "the validation split", "test": "the sealed test split"}
+VOICE = "voice"
+"""The trace of a recorded question's speaker; the others are of texts and recordings."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ def record_table(records: Sequence[Record], settings: IngestSettings) -> pandas.
     import pandas
 
     first_line: dict[tuple[str, str], int] = {}
+    scripts = _scripts(settings.language)
     rows = []
     for record in records:
         first = first_line.setdefault((record.source, record.id), record.line)
@@ -73,10 +81,16 @@ def record_table(records: Sequence[Record], settings: IngestSettings) -> pandas.
                 "flaw": record.failure.reason if record.failure else None,
                 "flaw_rule": record.failure.rule if record.failure else None,
                 "first_line_of_id": str(first) if first != record.line else None,
+                "unwritten": unwritten(f"{record.said.text}{answer or ''}", scripts) or None,
                 "unvoiced": None if settings.voice.teacher else _unvoiced(record),
             }
         )
     return pandas.DataFrame(rows)
+
+
+def _scripts(language: str) -> tuple[str, ...]:
+    """Of the language's pack; () for one that has none: then no character is wrong."""
+    return components.load("languages", language).scripts if language in choices("languages") else ()
 
 
 def _unvoiced(record: Record) -> str | None:
@@ -95,7 +109,8 @@ def utterance_table(shards: Sequence[PlannedShard], work: Path) -> pandas.DataFr
 def between_table(records: Sequence[Record], failures: Mapping[int, Failure]) -> pandas.DataFrame:
     """The table of `expectations.between_rows_suite`: records not yet set aside, labelled by index.
 
-    The first of equal records stays. The test split is sealed: what leaks is taken out of train and validation.
+    The first of equal records stays. What two splits share is kept by the one that measures: by test before validation,
+    by validation before train.
     """
     import pandas
 
@@ -103,25 +118,28 @@ def between_table(records: Sequence[Record], failures: Mapping[int, Failure]) ->
     first: dict[tuple, int] = {}
     for index in left:
         first.setdefault(_identity(records[index]), index)
-    sealed: dict[tuple[str, str], str] = {}
-    for index in sorted(first.values()):
-        if records[index].split == SEALED:
-            for trace in _traces(records[index]):
-                sealed.setdefault(trace, _name(records[index]))
-    rows = [_row_between(records, index, first, sealed) for index in left]
-    columns = ["duplicate_of", "text_also_in_test", "speaker_also_in_test"]
+    owners: dict[tuple[str, str], Record] = {}
+    for index in sorted(first.values(), key=lambda index: (-SPLITS.index(records[index].split), index)):
+        for trace in _traces(records[index]):
+            owners.setdefault(trace, records[index])
+    rows = [_row_between(records, index, first, owners) for index in left]
+    columns = ["duplicate_of", "text_also_in", "speaker_also_in"]
     return pandas.DataFrame(rows, index=left, columns=columns, dtype=object)
 
 
 def _row_between(
-    records: Sequence[Record], index: int, first: Mapping[tuple, int], sealed: Mapping[tuple[str, str], str]
+    records: Sequence[Record], index: int, first: Mapping[tuple, int], owners: Mapping[tuple[str, str], Record]
 ) -> dict[str, str | None]:
     record, original = records[index], first[_identity(records[index])]
-    leaks = {} if record.split == SEALED else {kind: sealed.get((kind, value)) for kind, value in _traces(record)}
+    owner_of = {kind: owners[kind, value] for kind, value in _traces(record)}
+    leaks = {kind: owner for kind, owner in owner_of.items() if owner.split != record.split}
+    texts = [f"{SPLIT_NAMES[owner.split]}, as {_name(owner)}" for kind, owner in leaks.items() if kind != VOICE]
     return {
         "duplicate_of": _name(records[original]) if original != index else None,
-        "text_also_in_test": next((where for kind, where in leaks.items() if where and kind != "voice"), None),
-        "speaker_also_in_test": record.said.speaker if leaks.get("voice") else None,
+        "text_also_in": texts[0] if texts else None,
+        "speaker_also_in": f"'{record.said.speaker}', a voice of {SPLIT_NAMES[leaks[VOICE].split]}"
+        if VOICE in leaks
+        else None,
     }
 
 
@@ -134,30 +152,30 @@ def _identity(record: Record) -> tuple:
 
 
 def _traces(record: Record) -> list[tuple[str, str]]:
-    """What must not be on both sides of the seal: the text, a recording, and the voice of a recorded question.
+    """What must not be in two splits: the text, a recording, and the voice of a recorded question.
 
-    One teacher speaks on both sides, and so may the one speaker of a corpus of plain speech; the voices that ask the
-    sealed questions may not be trained on.
+    One teacher speaks in all, and so may the one speaker of a corpus of plain speech; the voices that ask the questions
+    to measure by may not be trained on.
     """
     kind = "question" if record.answer else "speech"
     traces = [(f"{kind} text", text_key(record.said.text))]
     if record.said.audio_sha256:
         traces.append((f"{kind} audio", record.said.audio_sha256))
         if record.answer and record.said.speaker not in ("", UNKNOWN):
-            traces.append(("voice", record.said.speaker))
+            traces.append((VOICE, record.said.speaker))
     return traces
 
 
 def trace_table(outcome: Outcome) -> pandas.DataFrame:
-    """The table of `expectations.sealed_test_suite`: each trace of accepted records, once a side."""
+    """The table of `expectations.splits_apart_suite`: each trace of accepted records, once a split."""
     import pandas
 
-    sides = {
-        (kind, value, record.split == SEALED)
+    found = {
+        (kind, value, record.split)
         for record in (outcome.records[index] for index in outcome.accepted)
         for kind, value in _traces(record)
     }
-    return pandas.DataFrame(sorted(sides), columns=["kind", "value", "sealed"])
+    return pandas.DataFrame(sorted(found), columns=["kind", "value", "split"])
 
 
 def turn_rows(outcome: Outcome) -> list[dict[str, Any]]:

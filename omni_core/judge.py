@@ -214,7 +214,9 @@ def load_judge(folder: str, threads: int = 1, language: str = "en") -> Judge:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model = (
-            WhisperForConditionalGeneration.from_pretrained(folder, dtype=fast_dtype(), attn_implementation="sdpa")
+            WhisperForConditionalGeneration.from_pretrained(
+                folder, dtype=fast_dtype(device), attn_implementation="sdpa"
+            )
             .eval()
             .to(device)
         )

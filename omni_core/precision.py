@@ -1,4 +1,4 @@
-"""Nothing enters, the fastest number type that this machine computes with leaves; scoring uses it, training decides itself."""
+"""A device enters, the fastest number type that it computes with leaves; scoring uses it, training decides itself."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ if TYPE_CHECKING:
     import torch
 
 
-def fast_dtype() -> torch.dtype:
-    """bfloat16 where the CPU (or GPU) multiplies it, else float32; float16 is emulated on a CPU, 3-4 times slower."""
+def fast_dtype(device: str) -> torch.dtype:
+    """bfloat16 where the device ("cpu", "cuda") multiplies it, else float32; float16 is emulated on a CPU, 3-4 times slower.
+
+    The device of the tensors, not the best of the machine: features, states and the refiner are computed on the CPU.
+    """
     import torch
 
-    if torch.cuda.is_available():
+    if device == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     capabilities = torch.cpu.get_capabilities()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32

@@ -59,11 +59,11 @@ def quantize(
             "language_model_bytes": folder_size_bytes(folder / "language_model"),
             **card,
         }
-        progress(3, 3, f"cosine to float32 {facts['logit_cosine']:.4f}")
+        progress(len(turns), len(turns), f"comparing with float32, cosine {facts['logit_cosine']:.4f}")
         return store.commit(
             QuantizedModel,
             folder,
-            inputs={**trained, "codec": codec},
+            inputs={**trained, "codec": codec, "manifest": manifest},
             settings=settings.model_dump(mode="json"),
             facts=facts,
             licences=manifest.licences | codec.licences,

@@ -21,7 +21,7 @@ from data_contracts.report import ReportSettings
 from omni_core import report_plots as plots
 from omni_core import report_tables as tables
 from omni_core.report_clips import Side, cards, first_rows, worst_rows
-from omni_core.report_lineage import changes, lineage, settings_rows, stage_seconds, weights_used
+from omni_core.report_lineage import changes, lineage, set_aside, settings_rows, stage_seconds, weights_used
 from omni_core.store import ArtifactStore
 
 TEMPLATE = Path(__file__).with_suffix(".html.jinja")
@@ -88,6 +88,7 @@ def contents(store: ArtifactStore, made: Mapping[str, Artifact], run: Run, setti
         "listen": cards(usual, challenger, champion, pictures=True),
         "latency": tables.latency_rows(latency), "latency_plots": latency_plots(store, latency),
         "curves": curve_plots(store, made), "lineage": lineage(made), "weights": weights_used(made),
+        "set_aside": set_aside(made),
         "cost": tables.cost_of(run.seconds or stage_seconds(made), run.kept, run.plan, settings),
         "settings": settings_rows(made), "evaluation": challenger.report.facts,
         "consistency": made[ROLES["consistency"]].facts["checks"] if ROLES["consistency"] in made else [],
@@ -122,20 +123,29 @@ def _gain_plot(verdict: Artifact) -> str:
     return plots.gain_plot(rows) if rows else ""
 
 
-def latency_plots(store: ArtifactStore, latency: Artifact) -> list[str]:
+def pictures(store: ArtifactStore, made: Mapping[str, Artifact]) -> dict[str, str]:
+    """File name -> SVG of every plot of latency and training, for who looks at them outside of the page."""
+    plots = {f"latency {name}": plot for name, plot in latency_plots(store, made[ROLES["latency"]]).items()}
+    for stage, curve in curve_plots(store, made).items():
+        plots |= {f"{stage} {name}": plot for name, plot in curve["pictures"].items()}
+    return {f"{name.replace(' ', '_')}.svg": plot for name, plot in plots.items()}
+
+
+def latency_plots(store: ArtifactStore, latency: Artifact) -> dict[str, str]:
     """Time to first audio and real-time factor of every whole answer that was timed, the champion's beside."""
     table = pq.read_table(store.folder(latency) / PER_ANSWER).to_pylist()
     sides = {who: [row for row in table if row["who"] == who and row["audio_s"]] for who in (CHALLENGER, CHAMPION)}
     if not sides[CHALLENGER]:
-        return []
+        return {}
     gates = latency.settings
     first = {who: [1000 * row["time_to_first_audio_s"] for row in rows] for who, rows in sides.items()}
     factor = {who: [row["total_s"] / row["audio_s"] for row in rows] for who, rows in sides.items()}
-    return [
-        plots.latency_plot("time to first audio, ms", first[CHALLENGER], gates["max_time_to_first_audio_p95_ms"], "p95",
-                           first[CHAMPION]),
-        plots.latency_plot("real-time factor", factor[CHALLENGER], gates["max_real_time_factor"], "p50", factor[CHAMPION]),
-    ]  # fmt: skip
+    return {
+        "time to first audio": plots.latency_plot("time to first audio, ms", first[CHALLENGER],
+                                                  gates["max_time_to_first_audio_p95_ms"], "p95", first[CHAMPION]),
+        "real-time factor": plots.latency_plot("real-time factor", factor[CHALLENGER], gates["max_real_time_factor"], "p50",
+                                               factor[CHAMPION]),
+    }  # fmt: skip
 
 
 def curve_plots(store: ArtifactStore, made: Mapping[str, Artifact]) -> dict[str, dict[str, Any]]:
@@ -149,7 +159,7 @@ def curve_plots(store: ArtifactStore, made: Mapping[str, Artifact]) -> dict[str,
             curves.setdefault(row["name"], []).append((row["step"], row["value"]))
         long = {name: points for name, points in curves.items() if len(points) > 2}
         found[stage] = {
-            "pictures": [plots.loss_curve(name, points) for name, points in long.items()],
+            "pictures": {name: plots.loss_curve(name, points) for name, points in long.items()},
             "ends": {name: points[-1][1] for name, points in curves.items() if name not in long},
         }
     return found

@@ -38,6 +38,14 @@ def _inputs(artifact: Artifact, stage_of: Mapping[str, str]) -> list[str]:
     return [*named, *(f"{role} {artifact.inputs[role][:SHORT]}" for role in unknown)]
 
 
+def set_aside(made: Mapping[str, Artifact]) -> dict[str, Any]:
+    """What did not come through and why: records by the rule that they broke, and answers without speech targets."""
+    facts = made["ingest"].facts if "ingest" in made else {}
+    not_aligned = [answer for artifact in made.values() for answer in artifact.facts.get("not_aligned", [])]
+    return {"counts": {name: facts.get(name, 0) for name in ("read", "accepted", "rejected")},
+            "rules": facts.get("rejected_by_rule", {}), "not_aligned": not_aligned}  # fmt: skip
+
+
 def weights_used(made: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     """A row a bundle of weights that any card names or that comes as a locked dependency, with its files' sha256."""
     texts = {text for artifact in made.values() for text in _texts([artifact.settings, artifact.facts])}

@@ -25,6 +25,7 @@ from data_contracts.errors import OmniError, StorageError
 from data_contracts.ingest import VoiceSettings
 from omni_core.processes import cores, end_with_parent
 from omni_core.progress import Progress, silent
+from omni_core.store import is_full
 from omni_core.utterances import ROW, Plan, PlannedShard, make
 
 CHUNK = 16  # utterances a message between processes: about 1 MB of FLAC comes back
@@ -32,7 +33,6 @@ AHEAD = 4  # chunks in flight a process; bounds memory when there are millions
 MAX_PROCESSES = 8
 WORTH_PROCESSES = 96  # a process takes seconds to import torch and load the voice
 RECORDINGS_A_SPEECH = 10  # reading a recording costs a tenth of speaking a text
-FULL = (28, 122)  # ENOSPC, EDQUOT
 
 Rows = list[dict[str, Any]]
 
@@ -77,7 +77,7 @@ def storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if not is_full(error):
             raise
         raise StorageError(
             f"the disk of {folder} is full; free some space and start again, finished shards are kept"

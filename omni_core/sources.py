@@ -24,17 +24,21 @@ def read_sources(settings: IngestSettings) -> list[Record]:
     """
     if not settings.sources:
         raise SourceError("ingest.sources is empty; name at least one folder with a metadata.csv")
-    if unknown := sorted(set(settings.formats) - set(settings.sources)):
-        raise SettingsError(f"ingest.formats names '{unknown[0]}', which is not in ingest.sources; correct one of them")
+    for setting in ("formats", "licences"):
+        if unknown := sorted(set(getattr(settings, setting)) - set(settings.sources)):
+            raise SettingsError(
+                f"ingest.{setting} names '{unknown[0]}', which is not in ingest.sources; correct one of them"
+            )
     folders = [Path(source) for source in settings.sources]
     for number, folder in enumerate(folders):
         if folder.resolve() in [earlier.resolve() for earlier in folders[:number]]:
             raise SourceError(f"source '{folder}' is listed twice; list it once")
     formats = [format_of(Path(source), settings.formats.get(source)) for source in settings.sources]
+    licences = [settings.licences.get(source, "") for source in settings.sources]
     return [
         record
-        for name, folder, found in zip(source_names(folders), folders, formats, strict=True)
-        for record in _records(name, folder, found, settings)
+        for name, folder, found, licence in zip(source_names(folders), folders, formats, licences, strict=True)
+        for record in _records(name, folder, found, licence, settings)
     ]
 
 
@@ -51,13 +55,18 @@ def source_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
+def check_is_folder(folder: Path) -> None:
+    """Raises SourceError."""
+    if not folder.is_dir():
+        raise SourceError(f"source '{folder}' is not a folder; correct ingest.sources (relative to {Path.cwd()})")
+
+
 def format_of(folder: Path, name: str | None = None) -> str:
     """The format's name: the one that the settings give, else the one that recognises the folder.
 
     Raises SourceError for a folder that is missing, empty, or in no format or two.
     """
-    if not folder.is_dir():
-        raise SourceError(f"source '{folder}' is not a folder; correct ingest.sources (relative to {Path.cwd()})")
+    check_is_folder(folder)
     if not any(folder.iterdir()):
         raise SourceError(
             f"source '{folder}' is empty; put a metadata.csv and its audio there, or take it out of ingest.sources"
@@ -83,7 +92,7 @@ def load_format(name: str) -> SourceFormat:
     return components.load(FAMILY, name)
 
 
-def _records(source: str, folder: Path, name: str, settings: IngestSettings) -> Iterator[Record]:
+def _records(source: str, folder: Path, name: str, licence: str, settings: IngestSettings) -> Iterator[Record]:
     count = 0
     for record in load_format(name).records(source, folder, settings.language):
         count += 1
@@ -91,7 +100,8 @@ def _records(source: str, folder: Path, name: str, settings: IngestSettings) -> 
         answer = record.answer
         if answer and answer.codec and settings.voice.coded_answers == "speak":
             answer = Piece(answer.text)
-        unchanged = split == record.split and answer is record.answer
-        yield record if unchanged else replace(record, split=split, answer=answer)
+        licence_ = record.license or licence
+        unchanged = split == record.split and answer is record.answer and licence_ == record.license
+        yield record if unchanged else replace(record, split=split, answer=answer, license=licence_)
     if not count:
         raise SourceError(f"source '{folder}' ({name}) holds no record; add some or take it out of ingest.sources")

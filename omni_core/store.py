@@ -64,7 +64,7 @@ def _locked_folder(parent: Path, kind: str) -> tuple[Path, int]:
         os.close(lock)  # cleared away by another process before it was locked
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
     """Of Python's own errors by number; safetensors raises one that is no OSError and only tells it."""
     told = "(os error 28)" in str(error) or "(os error 122)" in str(error)
     return told or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
@@ -108,7 +108,7 @@ class ArtifactStore:
         try:
             yield folder
         except Exception as error:
-            if _is_full(error):
+            if is_full(error):
                 raise StorageError(
                     f"the disk of the store {self.root} is full while writing '{kind}'; free some space and start again, finished stages are kept"
                 ) from error
@@ -123,7 +123,6 @@ class ArtifactStore:
         folder: Path,
         *,
         inputs: dict[str, Artifact] | None = None,
-        code_digest: str = "",
         settings: dict[str, Any] | None = None,
         facts: dict[str, Any] | None = None,
         licences: dict[str, str] | None = None,
@@ -134,7 +133,6 @@ class ArtifactStore:
             digest=content_digest(files),
             kind_name=cls.kind,
             files=files,
-            code_digest=code_digest,
             inputs={role: a.digest for role, a in (inputs or {}).items()},
             settings=settings or {},
             facts=facts or {},
@@ -162,6 +160,17 @@ class ArtifactStore:
         else:
             self.fs.put(f"{folder}/", f"{target}.part/", recursive=True)
             self.fs.mv(f"{target}.part", target, recursive=True)
+
+    def keep_card(self, card: A) -> A:
+        """Write the card anew, beside the files that it names: what is known of an artifact once it is made."""
+        target = f"{self.base}/{card.kind_name}/{card.digest}/{CARD}"
+        with self.scratch("card") as folder:
+            (folder / CARD).write_text(card.model_dump_json(indent=1))
+            if self.is_local:
+                (folder / CARD).replace(target)
+            else:
+                self.fs.put_file(str(folder / CARD), target)
+        return card
 
     def holds(self, artifact: Artifact) -> bool:
         """True when every file of the card is there with its size (hashes are checked by `verify`)."""

@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -35,12 +36,19 @@ from omni_core.store import ArtifactStore
 from omni_core.training_loop import Curve
 from omni_core.warm_talker import start_talker
 
+A = TypeVar("A", bound=Artifact)
+
 
 def work_folder(home: Path, stage: str, inputs: list[Artifact], *settings: Settings, start: str = "") -> Path:
     """Where checkpoints of an unfinished stage lie: the name holds all that they depend on."""
     parts = [a.digest for a in inputs] + [s.model_dump_json() for s in settings] + [code_digest(f"omni_core.{stage}")]
     parts += [start] * bool(start)
     return home / "work" / f"{stage}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:20]}"
+
+
+def numbered(role: str, artifacts: Sequence[A]) -> dict[str, A]:
+    """ "targets 0", "targets 1", ... for a card's inputs: a role names one artifact."""
+    return {f"{role} {number}": artifact for number, artifact in enumerate(artifacts)}
 
 
 def _commit(
@@ -109,7 +117,7 @@ def train_listen(
              "trained_parameters": sum(p.numel() for m in (adapter, prefix) for p in m.parameters()),
              **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip
     made = _commit(store, _weights(adapter=adapter, prefix=prefix), {"adapter": adapter.config_dict()}, curve,
-                   {"manifest": manifest, **inputs}, settings.model_dump(mode="json"), facts)  # fmt: skip
+                   {"manifest": manifest, **numbered("questions", questions), **inputs}, settings.model_dump(mode="json"), facts)  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return made
 
@@ -210,10 +218,13 @@ def train_speak(
     speak.train(talker, answers["train"], settings, work, curve, progress)
     if answers["validation"]:
         curve.add(settings.steps, **speak.validate(talker, answers["validation"]))
+    not_aligned = [answer for shard in targets for answer in shard.facts["not_aligned"]]
     facts = {"stage": "speak", "seconds": round(time.monotonic() - started, 1), "answers": len(answers["train"]),
+             "answers_not_aligned": len(not_aligned), "not_aligned": not_aligned,
              "trained_parameters": sum(p.numel() for p in talker.parameters()),
              **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip
-    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve, {"codec": codec, **inputs},
+    made = _commit(store, _weights(talker=talker), {"talker": talker.config_dict()}, curve,
+                   {"codec": codec, **numbered("targets", targets), **numbered("states", states), **inputs},
                    settings.model_dump(mode="json"), facts)  # fmt: skip
     shutil.rmtree(work, ignore_errors=True)
     return made

@@ -75,10 +75,15 @@ def content_key(stage: str, modules: tuple[str, ...], inputs: dict[str, Any]) ->
     values = {name: value for name, value in inputs.items() if name != "home"}
     shards = [values.pop("shard")] if "shard" in values else values.pop("shards", None)
     if shards is not None and isinstance(manifest := values.get("manifest"), Manifest):
-        values["manifest"] = [manifest.files[shard].sha256 for shard in shards]
-    lines = [f"code {code_digest(*modules, *_members(values))}"]
+        values["manifest"] = list(manifest.shard_hashes(shards).values())
+    lines = [f"code {code_of(modules, values)}"]
     lines += [f"{name} {_content(value)}" for name, value in sorted(values.items())]
     return f"{stage}-{hashlib.sha256(chr(10).join(lines).encode()).hexdigest()[:32]}"
+
+
+def code_of(modules: tuple[str, ...], inputs: dict[str, Any]) -> str:
+    """Digest of the stage's modules and of the components that its inputs name."""
+    return code_digest(*modules, *_members(inputs))
 
 
 def _members(values: dict[str, Any]) -> list[str]:

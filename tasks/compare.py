@@ -7,6 +7,7 @@ from data_contracts.compare import CompareSettings, Verdict
 from data_contracts.consistency import ConsistencyReport
 from data_contracts.evaluate import EvaluationReport
 from tasks.home import store_of
+from tasks.progress import shown
 from tasks.stage import stage
 
 
@@ -22,4 +23,6 @@ def compare(
     """Paired bootstrap against the champion, or absolute gates while there is none; see omni_core.compare."""
     from omni_core import compare as core
 
-    return core.compare(store_of(home), challenger, champion, latency, settings, consistency)
+    with shown("compare") as progress:
+        progress(0, 1, "with the champion" if champion else "with the gates, there is no champion")
+        return core.compare(store_of(home), challenger, champion, latency, settings, consistency)

@@ -40,18 +40,27 @@ def announce(settings: RetrainSettings) -> Plan:
 
     from tasks import tracking
     from tasks.notify import block_of
+    from tasks.progress import say
     from tasks.stage import flow_run
 
     block_of(settings.notify)  # a misspelt name is said now, and not when nobody hears it
     plan = plan_of(settings)
     logger: Any = get_run_logger()
-    logger.info("plan: %s; to run: %s", plan.champion, ", ".join(plan.stages_to_run) or "nothing")
+    say(said(plan))
+    logger.info(said(plan))
     for row in plan.rows:
         logger.info("plan: %s | changed: %s | retrain: %s", row.part, row.changed, row.retrain)
     if around := flow_run(settings.home):
         _announced[around.id] = plan
         tracking.keep_for_run(around, PLAN_FILE, plan.model_dump())
     return plan
+
+
+def said(plan: Plan) -> str:
+    """The plan in a line: against whom, what runs, and how long the training takes."""
+    seconds = sum(estimate.seconds for estimate in plan.estimates if estimate.stage in plan.stages_to_run)
+    training = f"; training about {seconds / 60:.1f} min" if seconds >= 60 else ""
+    return f"plan: {plan.champion}; to run: {', '.join(plan.stages_to_run) or 'nothing'}{training}"
 
 
 def announced(flow_run_id: str) -> Plan | None:

@@ -1,5 +1,7 @@
 """Calls of the progress protocol enter; a bar with the time left (terminal) or a line every ten seconds (log) leaves.
 
+Who reports nothing is shown too: a terminal's clock goes on, a log gets a line that says how long it has been.
+
 Within a Prefect task the same calls move a progress artifact, for who looks on in the UI.
 """
 
@@ -9,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -33,13 +35,21 @@ def relay_to(send: Callable[[str, int, int, str], None]) -> None:
     _relay = send
 
 
+def say(line: str) -> None:
+    """A line for who waits, above the bars if there are any."""
+    _console.print(line, highlight=False, soft_wrap=True)
+
+
 @contextmanager
-def relayed() -> Iterator[Callable[[str, int, int, str], None]]:
-    """Within the block, calls of the yielded function show what the stages of another process report."""
-    with ExitStack() as stack:
+def relayed(name: str) -> Iterator[Callable[[str, int, int, str], None]]:
+    """Within the block, calls of the yielded function show what the stages of another process report; `name` is shown
+    until the first, while the process starts."""
+    with ExitStack() as stack, ExitStack() as starting:
         reports: dict[str, Report] = {}
+        starting.enter_context(shown(name))
 
         def show(stage: str, done: int, total: int, what: str) -> None:
+            starting.close()
             if stage not in reports:
                 reports[stage] = stack.enter_context(shown(stage))
             reports[stage](done, total, what)
@@ -54,7 +64,7 @@ def shown(stage: str) -> Iterator[Report]:
         yield partial(_relay, stage)
         return
     artifact = _artifact(stage)
-    with _bar(stage) if _console.is_terminal else nullcontext(Lines(stage)) as told:
+    with _bar(stage) if _console.is_terminal else lines(stage) as told:
 
         def report(done: int, total: int, what: str) -> None:
             told(done, total, what)
@@ -90,17 +100,43 @@ def _bar(stage: str) -> Iterator[Report]:
         _return_bars()
 
 
+@contextmanager
+def lines(stage: str, seconds_between: float = SECONDS_BETWEEN_LINES) -> Iterator[Lines]:
+    """Lines that go on while nothing is reported."""
+    told, ended = Lines(stage, seconds_between), threading.Event()
+
+    def go_on() -> None:
+        while not ended.wait(seconds_between):
+            told.still_at_work()
+
+    clock = threading.Thread(target=go_on, daemon=True)
+    clock.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        clock.join()
+
+
 class Lines:
     """Writes to standard error at the first call, every ten seconds, and at the end of something that took long."""
 
     def __init__(self, stage: str, seconds_between: float = SECONDS_BETWEEN_LINES):
         self.stage, self.seconds_between = stage, seconds_between
         self.started = self.last = time.monotonic()
-        self.work = ""
+        self.work, self.said = "", "at work"
         self.first_done = 0
+
+    def still_at_work(self) -> None:
+        """What was said last, and since when, if that is long ago."""
+        now = time.monotonic()
+        if now - self.last >= self.seconds_between:
+            self.last = now
+            print(f"{self.stage}: {self.said}, for {now - self.started:.0f} s", file=sys.stderr, flush=True)
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
+        self.said = f"{what} {done}/{total}"
         work = what.split(",")[0]  # "alignment, loss 0.42": the number changes, the work does not
         if work != self.work:
             self.work, self.started, self.first_done = work, now, done

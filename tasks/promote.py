@@ -30,6 +30,7 @@ from tasks import registry, tracking
 from tasks.approve import Approval
 from tasks.concurrency import one_at_a_time
 from tasks.home import store_of
+from tasks.progress import shown
 from tasks.stage import flow_run, stage
 
 LONGEST_REASON = 1000
@@ -68,17 +69,11 @@ def _restore(store: ArtifactStore, version: Version, settings: PromoteSettings, 
     ):
         card = champions.check_package(package, version, f"version {version.number} of {name}")
         shutil.copytree(package / "artifacts" / version.model, folder, dirs_exist_ok=True)
-        return store.commit(
-            QuantizedModel,
-            folder,
-            facts=card.facts,
-            settings=card.settings,
-            licences=card.licences,
-            code_digest=card.code_digest,
-        )
+        store.commit(QuantizedModel, folder)
+        return store.keep_card(card)
 
 
-@stage(cached=False)
+@stage("omni_core.promotion_evidence", cached=False)
 def promote(
     model: QuantizedModel,
     verdict: Verdict,
@@ -109,7 +104,8 @@ def promote(
             f"{current.number if current else 'none'} now): run the flow again, its stages are kept and it compares with "
             "that one; nothing was promoted"
         )
-    with one_at_a_time(), _mlflow_run(home) as run_id:
+    with one_at_a_time(), _mlflow_run(home) as run_id, shown("promote") as progress:
+        progress(0, 1, "registering the model with its proof")
         number = register_winner(run_id, model, verdict, evaluation, before, manifest, settings, home)
         said = "; ".join([approval.reason, *verdict.facts["reasons"]])[:LONGEST_REASON] if approval else ""
         line = champions.promote_version(home, number, settings, said)

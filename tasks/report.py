@@ -10,6 +10,7 @@ from omni_core.store import sha256_of
 from tasks import tracking
 from tasks.home import store_of
 from tasks.plan import announced
+from tasks.progress import shown
 from tasks.stage import flow_run, latest_journal, seconds_of_stages, stage
 
 
@@ -30,11 +31,13 @@ def report(title: str, journey: dict[str, Artifact | None], settings: ReportSett
     made = {role: artifact for role, artifact in journey.items() if artifact is not None}
     kept = [run.name for run in latest_journal() if run.was_cached]
     run = core.Run(title, seconds_of_stages(), list(dict.fromkeys(kept)), announced(around.id) if around else None)
-    with store.scratch(Report.kind) as folder:
+    with store.scratch(Report.kind) as folder, shown("report") as progress:
+        progress(0, 1, "writing the page")
         core.write_report(store, folder, run, made, settings)
         page = store.commit(Report, folder, inputs=made, settings=settings.model_dump(mode="json"))
     if around:
         for role, artifact in made.items():
             tracking.log_stage(around, role, artifact)
         tracking.log_folder(around, store.folder(page), "report")
+        tracking.log_texts(around, core.pictures(store, made), "plots")
     return page

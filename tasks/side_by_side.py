@@ -57,7 +57,7 @@ class Worker:
 
     def run(self, module: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the stage `name` of a module of tasks there; its progress is shown here, its error is raised here."""
-        with progress.relayed() as show:
+        with progress.relayed(name.replace("_", " ")) as show:
             try:
                 self.pipe.send((module, name, args, kwargs))
                 while (message := self.pipe.recv())[0] == "progress":

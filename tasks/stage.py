@@ -22,7 +22,8 @@ from prefect.context import FlowRunContext, TaskRunContext
 from data_contracts.base import Artifact
 from data_contracts.features import FeatureShard
 from tasks import tracking
-from tasks.caching import ByContent, raise_trouble_with_key
+from tasks.caching import ByContent, code_of, raise_trouble_with_key
+from tasks.home import store_of
 from tasks.network import is_network_fault
 from tasks.side_by_side import run_stage
 
@@ -84,7 +85,7 @@ def stage(
             retry_condition_fn=may_pass,
             on_completion=[_note],
             **(caching if cached else {"persist_result": False}),
-        )(_tracked(function, beside_others, alone))
+        )(_tracked(function, modules, beside_others, alone))
 
     return make
 
@@ -103,16 +104,21 @@ def close_tracking(_flow: Any, run: Any, state: State) -> None:
     tracking.close_run(str(run.id), "FINISHED" if state.is_completed() else "FAILED")
 
 
-def _tracked(function: Callable[..., Any], beside_others: bool, alone: bool) -> Callable[..., Any]:
-    """The function, and its artifact in MLflow when it has really run (not one a shard: those are many)."""
+def _tracked(
+    function: Callable[..., Any], modules: tuple[str, ...], beside_others: bool, alone: bool
+) -> Callable[..., Any]:
+    """The function, the code on its artifact's card, and it in MLflow when it has really run (not one a shard: those are many)."""
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
         task_run = TaskRunContext.get()
         if task_run:
             raise_trouble_with_key(task_run.task_run.id)
-        around = flow_run(signature(function).bind(*args, **kwargs).arguments["home"])
+        given = signature(function).bind(*args, **kwargs).arguments
+        around = flow_run(given["home"])
         made = run_stage(around, function, args, kwargs, alone) if beside_others or alone else function(*args, **kwargs)
+        if modules and isinstance(made, Artifact):
+            made = store_of(given["home"]).keep_card(made.model_copy(update={"code_digest": code_of(modules, given)}))
         if around and task_run and isinstance(made, Artifact) and not isinstance(made, FeatureShard):
             with _tracker:
                 tracking.log_stage(around, task_run.task.name, made)

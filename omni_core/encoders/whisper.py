@@ -43,7 +43,7 @@ class WhisperFeatures:
         longest = min(longest + -longest % (2 * SAMPLES_PER_FEATURE), self.max_samples)
         padded = [F.pad(w[:longest], (0, max(0, longest - len(w)))).numpy() for w in waveforms]
         mel = self.extractor(padded, sampling_rate=self.sample_rate_hz, padding="longest", return_tensors="pt")
-        fast = not self.window_samples and fast_dtype() is torch.bfloat16
+        fast = not self.window_samples and fast_dtype("cpu") is torch.bfloat16
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
             hidden = self._layers(mel["input_features"]).float()
         return [h[: len(w) // SAMPLES_PER_FEATURE + 1] for h, w in zip(hidden, waveforms, strict=True)]

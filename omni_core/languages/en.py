@@ -63,6 +63,7 @@ class English:
     error_unit = "word"
     num_bases = len(BASES)
     num_stresses = len(STRESSES)
+    scripts = ("LATIN",)
     function_words = FUNCTION_WORDS
     negations = NEGATIONS
 

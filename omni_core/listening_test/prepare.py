@@ -23,9 +23,6 @@ from omni_core.listening_test.loudness import drowned, matched
 from omni_core.listening_test.pairs import Pair, SetAside, SideOfTest, open_side, pair_up
 from omni_core.store import ArtifactStore
 
-CLEAN = "a"
-"""Side of an attention check that a listener picks."""
-
 
 def prepare(store: ArtifactStore, a: str, b: str, settings: ListeningTestSettings) -> ListeningTest:
     """Make (or find again) the test of two references. Errors are those of open_side and pair_up."""

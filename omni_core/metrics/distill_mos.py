@@ -87,7 +87,7 @@ def _in_half_precision(module: Any) -> Any:
             self.inner = module
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype() is torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast_dtype("cpu") is torch.bfloat16):
                 return self.inner(x).float()
 
     return InHalfPrecision()

@@ -236,7 +236,7 @@ def summed_losses(head: ParallelHead, examples: Sequence[Example], micro_batch: 
 def _multiplied_fast(head: ParallelHead) -> torch.autocast:
     """Weights stay in float32; matrices are multiplied in bfloat16 where the machine can."""
     device = next(head.parameters()).device.type
-    return torch.autocast(device, torch.bfloat16, enabled=fast_dtype() == torch.bfloat16)
+    return torch.autocast(device, torch.bfloat16, enabled=fast_dtype(device) == torch.bfloat16)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from data_contracts.base import Artifact
 from data_contracts.components import LanguageModelSettings, SpeechHeadSettings
 from data_contracts.errors import SourceError
 from data_contracts.features import FeatureShard
@@ -33,7 +34,7 @@ from omni_core.progress import Progress, silent
 from omni_core.speech_heads import parallel
 from omni_core.speech_heads.parallel import ParallelHead
 from omni_core.store import ArtifactStore
-from omni_core.train import work_folder
+from omni_core.train import numbered, work_folder
 from omni_core.training_loop import Curve
 
 VALIDATED_TURNS = 64
@@ -81,7 +82,9 @@ def train_stage(
              "trained_parameters": _trained(head, plan), "notes": notes, **compared, **held_out}  # fmt: skip
     if settings.steps:
         facts |= {name: curve.last(f"{stage}_{name}") for name in ("loss", "text", "audio")}
-    made = _commit(store, start, head.to("cpu"), curve, settings, facts, manifest, codec, before)
+    inputs: dict[str, Artifact] = {"manifest": manifest, "codec": codec, **({"before": before} if before else {})}
+    inputs |= start.inputs | numbered("questions", questions) | numbered("codes", codes)
+    made = _commit(store, start, head.to("cpu"), curve, settings, facts, inputs)
     shutil.rmtree(work, ignore_errors=True)
     if stage == recipe.STAGES[-1].name:
         forget(questions, home / "work")
@@ -147,9 +150,7 @@ def _commit(
     curve: Curve,
     settings: RecipeStageSettings,
     facts: dict[str, Any],
-    manifest: Manifest,
-    codec: FittedCodec,
-    before: Checkpoint | None,
+    inputs: dict[str, Artifact],
 ) -> Checkpoint:
     pads_forced = start.facts.get("pads_forced", False) or settings.steps > 0
     with store.scratch(Checkpoint.kind) as folder:
@@ -157,7 +158,6 @@ def _commit(
         start.tokenizer.save_pretrained(folder)
         step, name, value = zip(*curve.rows, strict=True)
         pq.write_table(pa.table({"step": step, "name": name, "value": value}), folder / "curve.parquet")
-        inputs = {"manifest": manifest, "codec": codec, **({"before": before} if before else {}), **start.inputs}
         return store.commit(
             Checkpoint,
             folder,

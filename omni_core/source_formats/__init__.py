@@ -135,7 +135,7 @@ def record_of(
         cell["language"],
         split_named(cell["split"]) or cell["split"],
         cell["topic"],
-        cell["license"] or "unknown",
+        cell["license"],
         piece("question_text", "question_audio", "question_speaker") if is_turn else piece("text", "audio", "speaker"),
         piece("answer_text", "answer_audio", "answer_speaker") if is_turn else None,
         cells=json.dumps({name: text for name, text in texts.items() if text}, ensure_ascii=False),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
 from data_contracts.errors import SourceError
 from omni_core import table_files
@@ -56,7 +57,7 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
             ours = {mine: theirs for mine, theirs in ours.items() if mine not in IS_SOUND}
         info = _info(path.parent, schema)
         classes = {name: kind["names"] for name, kind in info.get("features", {}).items() if "names" in kind}
-        defaults = {"language": language, "split": split, "license": info.get("license") or "unknown"}
+        defaults = {"language": language, "split": split, "license": info.get("license") or card_licence(folder)}
         place = f"{path.parent.name}/{path.stem}" if path.parent != folder else path.stem
         for row, values in table_files.rows(path, list(ours.values())):
             line, name = next(count), f"{place}-{row}"
@@ -105,6 +106,18 @@ def _sound(path: Path, column: str, row: int, value: Any) -> Sound:
         return None, "", ""
     file = path.parent / name
     return file, name, sha256_of(file) if file.is_file() else ""
+
+
+def card_licence(folder: Path) -> str:
+    """The licence in the front matter of a repository's README.md, '' when there is none."""
+    path = folder / "README.md"
+    parts = path.read_text(encoding="utf-8", errors="replace").split("---", 2) if path.is_file() else []
+    try:
+        found = yaml.safe_load(parts[1]) if len(parts) == 3 and not parts[0].strip() else None
+    except yaml.YAMLError:
+        return ""
+    licence = found.get("license", "") if isinstance(found, dict) else ""
+    return ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
 
 
 def _info(folder: Path, schema: pa.Schema | None) -> dict[str, Any]:

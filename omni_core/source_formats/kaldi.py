@@ -51,7 +51,7 @@ def records(source: str, folder: Path, language: str) -> Iterator[Record]:
             said, failure = tables.piece(utterance)
             cells = {"folder": place.name, "utterance": utterance, "text": said.text, "recording": said.audio_name}
             tongue = tables.languages.get(utterance, language)
-            yield Record(source, next(count), utterance, tongue, split, "", "unknown", said,
+            yield Record(source, next(count), utterance, tongue, split, "", "", said,
                          cells=json.dumps(cells, ensure_ascii=False), failure=failure)  # fmt: skip
 
 

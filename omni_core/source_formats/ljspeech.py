@@ -10,7 +10,7 @@ from omni_core.records import Record
 from omni_core.source_formats import SourceFormat, file_piece, lines_of, set_aside
 from omni_core.validate import Failure
 
-LICENCE = "Public-Domain"  # of LJSpeech itself, as its README says; other corpora in this form are "unknown"
+LICENCE = "Public-Domain"  # of LJSpeech itself, as its README says; of other corpora in this form ingest.licences tells
 
 
 def load() -> SourceFormat:
@@ -29,7 +29,7 @@ def recognises(folder: Path) -> bool:
 
 def records(source: str, folder: Path, language: str) -> Iterator[Record]:
     """Plain speech; the text is the normalised one, or the written one where there is no other."""
-    licence = LICENCE if folder.resolve().name.startswith("LJSpeech") else "unknown"
+    licence = LICENCE if folder.resolve().name.startswith("LJSpeech") else ""
     for line, row in lines_of(folder / "metadata.csv"):
         cells = [cell.strip() for cell in row.split("|")]
         if not 2 <= len(cells) <= 3:

@@ -101,7 +101,7 @@ def _record(source: str, folder: Path, line: int, row: dict[str | None, str]) ->
         cells["language"],
         cells.get("split", "") or "train",
         cells.get("topic", ""),
-        cells.get("license", "unknown"),
+        cells.get("license", ""),
         _piece(folder, cells, *said),
         answer,
         len(surplus),

@@ -25,6 +25,7 @@ from omni_core.alignment import ALIGNER_FRAME_RATE_HZ
 from omni_core.codecs import Codec
 from omni_core.encoders import Encoder
 from omni_core.language_models.huggingface import CausalLanguageModel, chat_format
+from omni_core.progress import Progress, silent
 from omni_core.speech_heads import Assembly, Frame, Joint, holds_words
 from omni_core.speech_heads.talker import Conditioning
 from omni_core.speech_text import speech_text
@@ -187,23 +188,29 @@ def assemble(assembly: Assembly) -> dict[str, Any]:
         shutil.copytree(trained, folder / stage, ignore=shutil.ignore_patterns("card.json", "curve.parquet"))
     lm.tokenizer.save_pretrained(folder / "tokenizer")
     save_file({"embeddings": lm.embedding.detach().to(torch.bfloat16).clone()}, folder / "embeddings.safetensors")
-    assembly.progress(1, 3, "folder assembled")
+    assembly.progress(0, 1, "converting the language model")
     (folder / "language_model").mkdir()
     quantizer.quantize(lm, folder / "language_model")
-    assembly.progress(2, 3, "weights quantized")
+    assembly.progress(1, 1, "converting the language model")
     served = quantizer.load(folder / "language_model", assembly.threads)
     prefix = load_listen(folder / "listen")[1].keys_values.numpy()
     bytes_before = sum(p.numel() * 4 for p in lm.model.parameters())
-    return {**loss_of_quality(lm, served, prefix, assembly.turns), "float32_bytes": bytes_before, "context": lm.context}
+    cost = loss_of_quality(lm, served, prefix, assembly.turns, assembly.progress)
+    return {**cost, "float32_bytes": bytes_before, "context": lm.context}
 
 
 def loss_of_quality(
-    lm: CausalLanguageModel, served: ServedLanguageModel, prefix: np.ndarray, pairs: tuple[tuple[str, str], ...]
+    lm: CausalLanguageModel,
+    served: ServedLanguageModel,
+    prefix: np.ndarray,
+    pairs: tuple[tuple[str, str], ...],
+    progress: Progress = silent,
 ) -> dict[str, float]:
     """Mean cosine of the logits and share of equal next tokens at every answer position, teacher forced."""
     reference = TorchLanguageModel(lm.model)
     cosines, agreed = [], []
-    for question, answer in pairs:
+    for done, (question, answer) in enumerate(pairs):
+        progress(done, len(pairs), "comparing with float32")
         ids = lm.tokens(question) + lm.chat.suffix
         for model in (reference, served):
             model.start(prefix)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -59,8 +60,12 @@ def test_bad_input_is_one_sentence_exit_code_two_and_nothing_written(words, sent
 
 
 def test_the_commands_of_the_user_interfaces_name_the_home(tmp_path):
-    done = omni("ui", "--home", str(tmp_path))
-    assert f"sqlite:///{tmp_path}/mlflow.db" in done.stdout and f"PREFECT_HOME={tmp_path}/prefect" in done.stdout
+    home = tmp_path / "my home"
+    done = omni("ui", "--home", str(home))
+    assert f"'sqlite:///{home}/mlflow.db'" in done.stdout and f"PREFECT_HOME='{home}/prefect'" in done.stdout
+    programs = re.findall(r"[ `](/\S*/bin/\w+) ", done.stdout)
+    assert [Path(program).name for program in programs] == ["omni", "mlflow", "prefect"]
+    assert all(os.access(program, os.X_OK) for program in programs)
 
 
 def test_check_refuses_what_cannot_work_with_code_two_and_writes_nothing(tmp_path):

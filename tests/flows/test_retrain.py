@@ -55,6 +55,23 @@ def test_a_first_model_that_passes_the_gates_is_the_champion(first):
     assert outcome.promotion.facts["promoted"] and outcome.promotion.facts["version"] == "1"
 
 
+def test_the_champion_s_cards_lead_back_to_the_manifest_through_every_stage(first):
+    settings, outcome = first
+    cards = {path.parent.name: json.loads(path.read_text()) for path in Path(settings.home).glob("store/*/*/card.json")}
+    found, waiting = {}, [outcome.promotion.inputs["model"]]
+    while waiting:
+        digest = waiting.pop()
+        found[digest] = cards[digest]
+        waiting += found[digest]["inputs"].values()
+    kinds = {card["facts"].get("kind", card["kind_name"]) for card in found.values()}
+    assert kinds == {"model", "checkpoint", "codec", "aligner", "encoder", "speech", "language_model", "manifest"}
+    (manifest,) = (card for card in found.values() if card["kind_name"] == "manifest")
+    read = {named for card in found.values() for named in card["facts"].get("shards", {}).items()}
+    shards = {(name, file["sha256"]) for name, file in manifest["files"].items() if name.startswith("utterances/")}
+    assert read == shards
+    assert all(len(card["code_digest"]) == 32 for card in cards.values())
+
+
 def test_the_champion_answers_a_wav_with_a_wav_and_its_text(first):
     from omni_core.audio import decode, encode_wav
     from omni_core.teacher import load_voice
@@ -144,6 +161,8 @@ def test_mlflow_holds_settings_curves_lineage_and_the_report(first):
     assert run.data.tags["lineage.quantize"].startswith("model/")
     assert len(client.get_metric_history(run.info.run_id, "train_speak/speak_loss")) == settings.train.speak.steps
     assert "report/report.html" in [item.path for item in client.list_artifacts(run.info.run_id, "report")]
+    plots = {item.path for item in client.list_artifacts(run.info.run_id, "plots")}
+    assert {f"plots/{n}.svg" for n in ("latency_time_to_first_audio", "train_speak_speak_loss")} <= plots
 
 
 def test_the_plan_before_the_first_run_is_kept_in_its_mlflow_run(first):

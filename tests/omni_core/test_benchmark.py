@@ -1,14 +1,16 @@
 """Memory is the served model's own, not that of the flow that started it; a model that dies is one sentence."""
 
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data_contracts.benchmark import BenchmarkSettings
 from data_contracts.errors import MetricError
-from omni_core.benchmark import _Served, latency_of
+from omni_core.benchmark import _Served, hardware, latency_of
 
 
 def test_a_childs_peak_memory_does_not_hold_its_parents():
@@ -47,3 +49,9 @@ def test_only_whole_answers_with_sound_make_the_percentiles():
     assert (found["answers"], found["silent_answers"]) == (2, 1)
     with pytest.raises(MetricError, match="the champion spoke no answer at all"):
         latency_of(rows, "champion")
+
+
+def test_the_hardware_is_named_by_its_processor_cores_and_threads():
+    named, cores, threads = hardware(2).rsplit(", ", 2)
+    assert named not in ("", platform.machine()) and cores.endswith(" cores") and threads == "2 threads"
+    assert named in Path("/proc/cpuinfo").read_text()

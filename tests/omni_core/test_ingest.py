@@ -100,7 +100,7 @@ def test_data_docs_and_the_empty_rejected_table_travel_with_the_manifest(spoken)
         "between_rows",
         "accepted_utterances",
         "accepted_turns",
-        "sealed_test",
+        "splits_apart",
         "totals",
     }
 
@@ -154,9 +154,9 @@ def test_plain_speech_keeps_its_rate_and_one_speaker_in_all_splits(tmp_path, spe
     source = write_source(folder, rows, columns)
     for number in range(3):
         soundfile.write(folder / "audio" / f"p{number}.ogg", speech * (0.5 + number / 10), 24_000, format="OGG")
-    store, manifest = run(tmp_path, settings_for(source))
+    store, manifest = run(tmp_path, settings_for(source, licences={source: "CC-BY-4.0"}))
     heard = utterances(store, manifest, "speech")
     assert [(row["sample_rate_hz"], row["speaker"], row["license"], row["split"]) for row in heard] == [
-        (24_000, "ann", "unknown", "train")
+        (24_000, "ann", "CC-BY-4.0", "train")
     ] * 3
     assert manifest.facts["minutes"]["speech"]["train"] > 0 and manifest.shards("question") == []

@@ -1,5 +1,6 @@
 """Ingest says why each record was set aside, and stops when too many were."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from omni_core.store import ArtifactStore
 from tests.omni_core.made_sources import run, settings_for, three_splits, turn, write_source
 
 
-def bad_rows(folder: Path, speech: np.ndarray) -> tuple[list[dict], dict[str, str]]:
-    """One record for each way of being bad, and the rule that each one breaks; good ones at both ends."""
+def bad_rows(folder: Path, speech: np.ndarray) -> tuple[list[dict], list[tuple[int, str]]]:
+    """A record for each way of being bad, and (line, rule that it breaks) of each; good ones at both ends."""
 
     def save(name: str, waveform: np.ndarray, rate_hz: int = 24_000, **options) -> str:
         soundfile.write(folder / "audio" / name, waveform, rate_hz, **options)
@@ -41,7 +42,7 @@ def bad_rows(folder: Path, speech: np.ndarray) -> tuple[list[dict], dict[str, st
         "split": turn(12, split="training"),
         "licence": turn(13, license=""),
         "id": turn(14, id=""),
-        "unspeakable": turn(15, answer_text="日本語"),
+        "unspeakable": turn(15, answer_text="--"),
         "duplicate_id": turn(16, id="t0"),
         "duplicate": turn(17, question_text="turn on LIGHT 0 in the kitchen!"),
         "text_leakage": turn(18, question_text="Turn on light 60, in the kitchen."),
@@ -49,13 +50,22 @@ def bad_rows(folder: Path, speech: np.ndarray) -> tuple[list[dict], dict[str, st
     voices = {"question_audio": good, "question_speaker": "ann"}
     louder = save("louder.wav", 1.5 * speech)
     bad["speaker_leakage"] = turn(19, split="validation", question_audio=louder, question_speaker="ann")
-    good_ones = [turn(60, split="test"), turn(61, split="test", **voices), turn(30, split="validation")]
-    rows = [turn(0), *bad.values(), *good_ones]
-    return rows, {rule: f"{number + 3}" for number, rule in enumerate(bad)}
+    bad["character_set"] = turn(20, answer_text="Hello 日本, it is on.")
+    slow = save("slow.wav", np.tile(speech, 5))
+    more = [
+        ("words_per_second", turn(21, answer_text="Yes.", answer_audio=slow)),
+        ("licence", turn(22, license="unknown")),
+        ("text_leakage", turn(23, question_text="turn on light 30 in the PORCH?")),
+        ("speaker_leakage", turn(24, question_audio=save("quieter.wav", 0.7 * speech), question_speaker="bob")),
+    ]
+    bob = {"question_audio": save("bob.wav", 0.9 * speech), "question_speaker": "bob"}
+    good_ones = [turn(60, split="test"), turn(61, split="test", **voices), turn(30, split="validation", **bob)]
+    wrong = [*bad.items(), *more]
+    return [turn(0), *(row for _, row in wrong), *good_ones], [(line, rule) for line, (rule, _) in enumerate(wrong, 3)]
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory, speech) -> tuple[ArtifactStore, Manifest, dict[str, str]]:
+def mixed(tmp_path_factory, speech) -> tuple[ArtifactStore, Manifest, list[tuple[int, str]]]:
     folder = tmp_path_factory.mktemp("mixed")
     rows, expected = bad_rows(folder / "bad", speech)
     return *run(folder, settings_for(write_source(folder / "bad", rows))), expected
@@ -64,14 +74,14 @@ def mixed(tmp_path_factory, speech) -> tuple[ArtifactStore, Manifest, dict[str, 
 def test_every_kind_of_bad_record_is_set_aside_with_its_rule_and_line(mixed):
     store, manifest, expected = mixed
     rejected = pq.read_table(store.folder(manifest) / "rejected" / "rejected.parquet").to_pylist()
-    assert {row["rule"]: str(row["row"]) for row in rejected} == expected
+    assert [(row["row"], row["rule"]) for row in rejected] == expected
     assert all(row["reason"] and row["source"] == "bad" and row["record"].startswith("{") for row in rejected)
 
 
 def test_accepted_and_rejected_are_all_that_was_read(mixed):
     _, manifest, expected = mixed
     facts = manifest.facts
-    assert facts["rejected_by_rule"] == dict.fromkeys(expected, 1)
+    assert facts["rejected_by_rule"] == Counter(rule for _, rule in expected)
     assert facts["accepted"] + facts["rejected"] == facts["read"] == len(expected) + 4
     assert facts["turns"] == {"train": 1, "validation": 1, "test": 2}
 
@@ -79,12 +89,18 @@ def test_accepted_and_rejected_are_all_that_was_read(mixed):
 def test_reasons_name_the_thing_and_the_bound(mixed):
     store, manifest, _ = mixed
     rejected = pq.read_table(store.folder(manifest) / "rejected" / "rejected.parquet").to_pylist()
-    reasons = {row["rule"]: row["reason"] for row in rejected}
+    reasons = {row["rule"]: row["reason"] for row in reversed(rejected)}
     assert reasons["missing_file"] == "the question's file 'audio/gone.wav' does not exist; add it or correct the path"
     assert reasons["sample_rate"] == "the question is sampled at 8000 Hz, under quality.min_sample_rate_hz 16000"
     assert "the answer lasts" in reasons["duration"] and "0.3 to 15" in reasons["duration"]
     assert "'audio/broken.wav'" in reasons["broken_audio"] and "export it again" in reasons["broken_audio"]
-    assert "bad/t60 " in reasons["text_leakage"] + " " and "'ann'" in reasons["speaker_leakage"]
+    assert reasons["text_leakage"] == "its text or recording is also in the sealed test split, as bad/t60"
+    assert reasons["speaker_leakage"] == "its question is spoken by 'ann', a voice of the sealed test split"
+    last = {row["rule"]: row["reason"] for row in rejected}
+    assert last["text_leakage"] == "its text or recording is also in the validation split, as bad/t30"
+    assert last["speaker_leakage"] == "its question is spoken by 'bob', a voice of the validation split"
+    assert "not written in en: 日本; write it" in reasons["character_set"] and "ingest.licences" in last["licence"]
+    assert "(quality.min_words_per_second, max_words_per_second: 0.3 to 8)" in last["words_per_second"]
 
 
 def test_too_many_rejected_stops_names_the_reasons_and_keeps_the_table(tmp_path):
@@ -134,6 +150,6 @@ def test_a_row_with_an_unquoted_comma_is_set_aside(tmp_path):
     (source / "metadata.csv").write_text(
         "id,language,question_text,answer_text\nx,en,Hello, you,Good day.\ny,en,Good evening.,Good day.\n"
     )
-    store, manifest = run(tmp_path, settings_for(str(source)))
+    store, manifest = run(tmp_path, settings_for(str(source), licences={str(source): "CC0-1.0"}))
     (row,) = pq.read_table(store.folder(manifest) / "rejected" / "rejected.parquet").to_pylist()
     assert (row["rule"], row["row"]) == ("cells", 2) and "put texts with commas in quotes" in row["reason"]

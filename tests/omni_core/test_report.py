@@ -20,7 +20,7 @@ from data_contracts.report import ReportSettings
 from data_contracts.train import Checkpoint, FittedCodec
 from omni_core.compare import compare
 from omni_core.evaluate import score_model
-from omni_core.report import Run, write_report
+from omni_core.report import Run, pictures, write_report
 from omni_core.report_lineage import changes, lineage, weights_used
 from omni_core.report_plots import loss_curve, running_mean, spectrogram, spectrum_db
 from omni_core.report_tables import slice_tables
@@ -166,6 +166,20 @@ def test_the_worst_answers_come_with_the_sound_of_every_voice(written, pairs):
     assert ("Every answer is right" in text) == ('id="worst-' not in text)
 
 
+def test_every_card_has_players_of_the_question_both_models_and_the_teacher(written):
+    text, _ = written()
+    cards = [card.split("</article>")[0] for card in text.split("<article ")[1:]]
+    assert len(cards) >= 2 and [card.count("<audio ") for card in cards] == [4] * len(cards)
+    assert all([who in card for who in ("challenger", "champion", "teacher")] == [True] * 3 for card in cards)
+
+
+def test_plots_of_latency_and_training_are_on_the_page_and_files_of_their_own(store, make_journey, written):
+    text, journey = written()
+    found = pictures(store, {stage: made for stage, made in journey.items() if made})
+    assert list(found) == ["latency_time_to_first_audio.svg", "latency_real-time_factor.svg", "train_listen_loss.svg"]
+    assert all(svg.startswith("<svg") and "xmlns=" in svg and svg in text for svg in found.values())
+
+
 def test_a_voice_that_went_wrong_shows_what_the_judge_heard_and_whether_it_was_right(store, make_journey, tmp_path):
     journey = make_journey()
     swapped = journey | {"evaluate": journey["evaluate champion"], "evaluate champion": journey["evaluate"]}
@@ -230,6 +244,17 @@ def test_nothing_is_wider_than_a_phone_of_360_pixels(written, tmp_path):
     ).stdout
     width, _, too_wide = re.search(r"<title>(.*?)</title>", dom)[1].partition(" ")
     assert 300 < int(width) <= 360 and not too_wide
+
+
+def test_what_was_set_aside_is_counted_and_answers_that_could_not_be_aligned_are_named(make_journey, store, tmp_path):
+    lost = {"utterance_id": "u7", "text": "Hi.", "reason": "0.10 s of sound are too short for the 9 phonemes"}
+    journey = make_journey(with_champion=False)
+    facts = {"read": 9, "accepted": 7, "rejected": 2, "rejected_by_rule": {"licence": 2}}
+    journey["ingest"] = journey["ingest"].model_copy(update={"facts": facts})
+    journey["train speak"] = journey["train listen"].model_copy(update={"facts": {"not_aligned": [lost]}})
+    words = words_of(write_report(store, tmp_path, Run("x"), journey, ReportSettings()).read_text())
+    assert "9 records read, 7 accepted, 2 set aside (licence 2; each with its reason" in words
+    assert "1 answers could not be aligned" in words and f"u7 Hi. {lost['reason']}" in words
 
 
 def test_many_inputs_are_counted_and_known_ones_named(manifest):

@@ -41,6 +41,7 @@ RECORD = {
     "answer_characters": 5,
     "surplus_cells": 0,
     "first_line_of_id": None,
+    "unwritten": None,
     "unvoiced": None,
     "flaw": None,
     "flaw_rule": None,
@@ -88,6 +89,8 @@ def test_a_fault_comes_before_every_measure_and_braces_in_it_are_text():
         ({"split": "dev"}, "split"),
         ({"language": "eng"}, "language"),
         ({"license": ""}, "licence"),
+        ({"license": "Unknown"}, "licence"),
+        ({"unwritten": "日本"}, "character_set"),
         ({"said": ""}, "empty_text"),
         ({"answer": ""}, "empty_text"),
         ({"said": "x"}, "characters"),
@@ -117,9 +120,9 @@ def test_duplicates_and_leaks_among_accepted_rows_break_their_suites():
     assert [meta["rule"] for meta in check.broken(expectations.accepted_utterances_suite(IngestSettings()), twice)] == [
         "expect_column_values_to_be_unique"
     ]
-    traces = pandas.DataFrame([("voice", "ann", True), ("voice", "ann", False)], columns=["kind", "value", "sealed"])
-    assert check.broken(expectations.sealed_test_suite(), traces)
-    assert not Validator().broken(expectations.sealed_test_suite(), traces[:1])
+    traces = pandas.DataFrame([("voice", "ann", "test"), ("voice", "ann", "train")], columns=["kind", "value", "split"])
+    assert check.broken(expectations.splits_apart_suite(), traces)
+    assert not Validator().broken(expectations.splits_apart_suite(), traces[:1])
 
 
 def test_totals_tell_too_much_rejected_from_too_little_left():

@@ -1,4 +1,10 @@
-from tasks.progress import Lines, shown
+import io
+import time
+
+from rich.console import Console
+
+from tasks import progress
+from tasks.progress import Lines, lines, relayed, shown
 
 
 def test_a_log_gets_a_line_at_the_start_and_then_one_in_a_while(capsys, monkeypatch):
@@ -31,3 +37,47 @@ def test_without_a_terminal_lines_are_written(capsys):
     with shown("ingest") as progress:
         progress(1, 2, "records")
     assert "ingest: records 1/2" in capsys.readouterr().err
+
+
+def test_in_a_log_long_work_that_reports_nothing_is_told_to_go_on(capsys):
+    with lines("quantize", seconds_between=0.05) as report:
+        time.sleep(0.2)
+        report(1, 3, "folder assembled")
+        time.sleep(0.2)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "quantize: at work, for 0 s" and "quantize: folder assembled 1/3, for 0 s" in said
+    assert len(said) < 12  # and no line at every report
+
+
+def on_a_terminal(monkeypatch) -> Console:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    monkeypatch.setattr(progress, "_console", terminal)
+    return terminal
+
+
+def test_on_a_terminal_a_bar_tells_how_far_it_is_and_the_time_left(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
+    with shown("ingest") as report, shown("train speak"):
+        for step in range(3):
+            report(step, 4, "records")
+            time.sleep(0.01)
+        progress._bars.refresh()
+        display = terminal.file.getvalue()
+    assert "ingest: records" in display and "50%" in display and "train speak" in display
+    assert "left 0:00:0" in display and progress._bars is None
+
+
+def test_a_stage_in_another_process_is_shown_before_it_reports(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
+    with relayed("train listen") as show:
+        progress._bars.refresh()
+        assert "train listen" in terminal.file.getvalue() and "alignment" not in terminal.file.getvalue()
+        show("train listen", 1, 2, "alignment")
+        progress._bars.refresh()
+        assert [task.description for task in progress._bars.tasks] == ["train listen: alignment"]
+
+
+def test_a_line_for_who_waits_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_console", Console(stderr=True, width=40))
+    progress.say("a local Prefect server is starting: this is longer than the terminal is wide")
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,6 +1,10 @@
 from prefect import flow
 
+from data_contracts.components import EncoderSettings
 from data_contracts.errors import SourceError
+from data_contracts.train import Checkpoint
+from omni_core.code_digest import code_digest
+from tasks.home import store_of
 from tasks.stage import latest_journal, may_pass, stage
 
 
@@ -80,3 +84,17 @@ def tried(error, wanted: int) -> int:
 def test_a_stage_goes_on_when_the_network_is_back_and_only_then(prefect_server):
     assert tried(ConnectionResetError("the object store"), wanted=3) == 3
     assert tried(OSError(28, "no space left on device"), wanted=3) == 1
+
+
+@stage("omni_core.mel")
+def makes(encoder: EncoderSettings, home: str) -> Checkpoint:
+    """A stage that leaves an artifact."""
+    with store_of(home).scratch(Checkpoint.kind) as folder:
+        (folder / "weights").write_text("none")
+        return store_of(home).commit(Checkpoint, folder)
+
+
+def test_the_card_names_the_code_that_made_it_the_component_s_too(tmp_path):
+    made = makes.fn(EncoderSettings(name="log_mel", weights=""), str(tmp_path))
+    assert made.code_digest == code_digest("omni_core.mel", "omni_core.encoders.log_mel")
+    assert store_of(str(tmp_path)).load(Checkpoint, made.digest) == made and store_of(str(tmp_path)).verify(made)

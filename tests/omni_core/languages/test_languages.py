@@ -4,6 +4,7 @@ import pytest
 
 from data_contracts.base import choices
 from omni_core import components
+from omni_core.languages import unwritten
 from omni_core.speech_text import speech_text
 
 SENTENCE = {"en": "Set a timer for five minutes."}
@@ -31,6 +32,20 @@ def test_words_do_not_care_for_case_and_punctuation(pack_and_text):
     pack, text = pack_and_text
     assert pack.words(text.upper()) == pack.words(text.strip(".?!")) == pack.words(text)
     assert pack.error_unit in ("word", "character")
+
+
+def test_a_sentence_of_the_language_is_written_in_its_scripts(pack_and_text):
+    pack, text = pack_and_text
+    assert unwritten(text, pack.scripts) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [("Hello 日本", "日本"), ("Привет", "Привет"), ("Good 😀 day\x00", "😀\x00"), ("٣ lights", "٣"),
+     ("Café: it’s 20 °C — “naïve”, €5 or ½…", "")],
+)  # fmt: skip
+def test_in_english_letters_are_latin_and_pictures_are_not_read(text, wrong):
+    assert unwritten(text, components.load("languages", "en").scripts) == wrong
 
 
 def test_english_numbers_and_digits_are_the_same_words():

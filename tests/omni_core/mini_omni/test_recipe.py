@@ -145,7 +145,7 @@ def test_modes_are_drawn_equally_often():
 
 @pytest.mark.parametrize("micro_batch", [1, 2, 3])
 def test_small_batches_sum_to_the_gradient_of_their_shares(micro_batch, monkeypatch):
-    monkeypatch.setattr(recipe, "fast_dtype", lambda: torch.float32)
+    monkeypatch.setattr(recipe, "fast_dtype", lambda device: torch.float32)
     head = small_head()
     examples = [recipe.example(a_turn(seed), Mode.AUDIO_TO_AUDIO, LAYOUT) for seed in range(3)]  # of equal answers
     whole = recipe.losses(head, recipe.collate(examples))

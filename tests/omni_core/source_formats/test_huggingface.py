@@ -32,6 +32,13 @@ def test_class_labels_are_read_by_their_names_and_the_licence_by_the_card(tmp_pa
     assert {record.license for record in records} == {"cc-by-4.0"}
 
 
+def test_without_dataset_info_the_repository_s_readme_names_the_licence(tmp_path):
+    pq.write_table(speech(2), tmp_path / "train.parquet")
+    assert {record.license for record in read(tmp_path)} == {""}
+    (tmp_path / "README.md").write_text("---\nlicense: [mit, cc0-1.0]\n---\n# Ours --- and theirs\n")
+    assert {record.license for record in read(tmp_path)} == {"mit, cc0-1.0"}
+
+
 def test_parquet_files_of_a_repository_tell_their_splits_and_labels(tmp_path):
     (tmp_path / "data").mkdir()
     info = {"info": {"features": {"speaker_id": {"names": ["ann", "bob"], "_type": "ClassLabel"}}}}
