@@ -59,6 +59,9 @@ class Artifact(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     kind: ClassVar[str] = "artifact"
+    told_in: ClassVar[str] = ""
+    """File that tells inputs, settings and facts once more, so that the digest, which is of files, is of them too; the store
+    writes it. Empty for what no verdict rests on."""
 
     digest: str
     kind_name: str

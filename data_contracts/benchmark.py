@@ -51,3 +51,4 @@ class LatencyReport(Artifact):
     """
 
     kind: ClassVar[str] = "latency"
+    told_in: ClassVar[str] = "latency.json"

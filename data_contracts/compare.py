@@ -10,6 +10,22 @@ from data_contracts.base import Artifact, Settings
 
 LISTENERS = "listener_preference"
 """The figure of a listening test; a target when compare.targets names it, a guard always."""
+Guarded = Literal[
+    "own_speech_wer",
+    "answer_accuracy",
+    "distill_mos",
+    "speaker_similarity",
+    "cascade_retention",
+    "time_to_first_audio_p95_ms",
+]
+MEASURED_BY: dict[Guarded, str] = {
+    "own_speech_wer": "word_error_rate",
+    "answer_accuracy": "answer_accuracy",
+    "distill_mos": "distill_mos",
+    "speaker_similarity": "speaker_similarity",
+    "cascade_retention": "cascade_retention",
+}
+"""Guarded figure -> the member of evaluate.metrics that measures it; the time to first audio is the benchmark's."""
 
 
 class GateSettings(Settings):
@@ -39,9 +55,9 @@ class CompareSettings(Settings):
     mos_margin: float = Field(0.05, ge=0)
     """Largest DistillMOS loss that counts as no worse."""
     speaker_similarity_margin: float = Field(0.01, ge=0)
-    """Largest loss of speaker similarity (cosine) that counts as no worse; guarded once it is measured."""
+    """Largest loss of speaker similarity (cosine) that counts as no worse."""
     retention_margin: float = Field(0.01, ge=0)
-    """Largest loss of cascade retention that counts as no worse (fraction); guarded once it is measured."""
+    """Largest loss of cascade retention that counts as no worse (fraction)."""
     time_to_first_audio_margin: float = Field(0.05, ge=0)
     """Largest rise of the 95th percentile of the time to first audio that counts as no worse (share of the champion's)."""
     targets: tuple[str, ...] = Field(("own_speech_wer", "answer_accuracy", "distill_mos"), min_length=1)
@@ -54,6 +70,9 @@ class CompareSettings(Settings):
     """Fewer scored turns of a guarded figure are too few to judge."""
     min_speakers: int = Field(4, ge=2)
     """Fewer speakers are too few to judge, unless the whole sealed set is one speaker's."""
+    unguarded: tuple[Guarded, ...] = ()
+    """Figures whose loss stops no promotion, and that have no gate without a champion; the verdict lists them. All others
+    have to be measured."""
     gates: GateSettings = GateSettings()
     listening_required: bool = False
     """Nothing is promoted over a champion before people have compared the two by ear (`omni listen`)."""
@@ -63,10 +82,17 @@ class CompareSettings(Settings):
     """Largest loss of listeners' preference that counts as no worse: share for the challenger minus share for the champion."""
 
 
+def unmeasured(guards: CompareSettings, metrics: tuple[str, ...]) -> list[Guarded]:
+    """Guarded figures that these metrics do not measure: a comparison would be refused."""
+    return [name for name, metric in MEASURED_BY.items() if metric not in metrics and name not in guards.unguarded]
+
+
 Decision = Literal["PROMOTE", "REJECT", "INCONCLUSIVE"]
 
 
 class Verdict(Artifact):
-    """verdict.json. facts: decision, reasons (sentences), comparisons (figure -> estimate, bounds, n, clusters, power, rule)."""
+    """verdict.json. inputs: challenger, champion, latency, consistency, listening, as far as they were asked. facts: decision, reasons (sentences), comparisons (figure -> estimate, bounds, n, clusters, power, rule),
+    unguarded (figures that nothing guards)."""
 
     kind: ClassVar[str] = "verdict"
+    told_in: ClassVar[str] = "verdict.json"

@@ -35,3 +35,4 @@ class ConsistencyReport(Artifact):
     """
 
     kind: ClassVar[str] = "consistency"
+    told_in: ClassVar[str] = "consistency.json"

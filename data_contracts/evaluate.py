@@ -16,8 +16,15 @@ class EvaluateSettings(Settings):
     """At most this many test turns, the first by turn_id."""
     judge: str = "bundled:whisper_base"
     """Speech recogniser that the model never saw: folder, hub id or bundled:NAME."""
-    metrics: tuple[member_of("metrics"), ...] = ("answer_accuracy", "distill_mos", "truncation", "word_error_rate")
-    """Members of omni_core/metrics/; compare needs the three whose names it guards."""
+    metrics: tuple[member_of("metrics"), ...] = (
+        "answer_accuracy",
+        "cascade_retention",
+        "distill_mos",
+        "speaker_similarity",
+        "truncation",
+        "word_error_rate",
+    )
+    """Members of omni_core/metrics/; a figure that compare guards can be left out only with its name in compare.unguarded."""
     perceptual_turns: int = Field(60, ge=1)
     """Turns scored by the perceptual metrics (they are slow), and teacher's recordings given to the judge."""
     clips_kept: int = Field(150, ge=0)
@@ -35,3 +42,4 @@ class EvaluationReport(Artifact):
     """
 
     kind: ClassVar[str] = "evaluation"
+    told_in: ClassVar[str] = "metrics.json"

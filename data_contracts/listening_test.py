@@ -61,3 +61,4 @@ class ListeningResult(Artifact):
     """
 
     kind: ClassVar[str] = "listening_result"
+    told_in: ClassVar[str] = "result.json"

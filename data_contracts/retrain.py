@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data_contracts.base import Settings
 from data_contracts.benchmark import BenchmarkSettings, LatencyReport
-from data_contracts.compare import CompareSettings, Verdict
+from data_contracts.compare import CompareSettings, Verdict, unmeasured
 from data_contracts.components import ComponentsSettings
 from data_contracts.consistency import ConsistencyReport, ConsistencySettings
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
@@ -42,6 +42,15 @@ class RetrainSettings(Settings):
     promote: PromoteSettings = PromoteSettings()
     report: ReportSettings = ReportSettings()
     notify: NotifySettings = NotifySettings()
+
+    @model_validator(mode="after")
+    def _guards_are_measured(self) -> RetrainSettings:
+        if lacking := unmeasured(self.compare, self.evaluate.metrics):
+            raise ValueError(
+                f"compare guards {', '.join(lacking)}, which evaluate.metrics does not measure; add the metric, or name the "
+                "figure in compare.unguarded"
+            )
+        return self
 
 
 class Outcome(BaseModel):

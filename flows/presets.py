@@ -71,7 +71,10 @@ def _set(values: dict[str, Any], override: str) -> None:
 
 
 def _sentences(error: Any) -> list[str]:
-    return [f"{'.'.join(map(str, item['loc']))}: {_said(item)}" for item in error.errors(include_url=False)]
+    return [
+        ": ".join(filter(None, [".".join(map(str, item["loc"])), _said(item)]))
+        for item in error.errors(include_url=False)
+    ]
 
 
 def _said(item: dict[str, Any]) -> str:

@@ -129,7 +129,6 @@ def benchmark(
         if champion:
             facts[CHAMPION] = latency_of(rows, CHAMPION) | {"peak_memory_mb": memory[CHAMPION]}
         pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER_TIMES), folder / PER_ANSWER)
-        (folder / "latency.json").write_text(json.dumps(facts, indent=1))
         inputs: dict[str, Artifact] = {"model": model, "manifest": manifest}
         inputs |= {CHAMPION: champion} if champion else {}
         return store.commit(

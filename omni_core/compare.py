@@ -4,14 +4,15 @@
     own_speech_wer                 REJECT        INCONCLUSIVE       guard     target
     answer_accuracy                REJECT        INCONCLUSIVE       guard     target      + latency gate passed
     distill_mos                    REJECT        INCONCLUSIVE       guard     target
-    speaker_similarity             REJECT        INCONCLUSIVE       guard                 once it is measured
-    cascade_retention              REJECT        INCONCLUSIVE       guard                 once it is measured
+    speaker_similarity             REJECT        INCONCLUSIVE       guard
+    cascade_retention              REJECT        INCONCLUSIVE       guard
     listener_preference            REJECT        INCONCLUSIVE       guard   (target)      once people were asked
     time_to_first_audio_p95_ms     REJECT        INCONCLUSIVE       guard                 timed in turn by the benchmark
 
 PROMOTE asks for all guards (not worse by more than the margin) and one target (better), each at `confidence`; REJECT
 needs a loss beyond a margin that is as sure, or a failed gate of latency or consistency; anything between is
-INCONCLUSIVE, with how many more turns would tell. While there is no champion, absolute gates decide.
+INCONCLUSIVE, with how many more turns would tell. A figure is left out only by its name in compare.unguarded, and the
+verdict lists those. While there is no champion, absolute gates decide (omni_core/absolute_gates.py).
 
 Power comes first: a guard that an equal model would clear by chance only says nothing when it is cleared, so there only a
 figure that is shown to be better clears (power is no matter then).
@@ -23,18 +24,18 @@ benchmarks/comparison.md). REJECT is not corrected: each loss is as sure as its 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
 from data_contracts.base import Artifact
 from data_contracts.benchmark import LatencyReport
-from data_contracts.compare import CompareSettings, Decision, Verdict
+from data_contracts.compare import MEASURED_BY, CompareSettings, Decision, Verdict
 from data_contracts.consistency import ConsistencyReport
 from data_contracts.errors import MetricError
 from data_contracts.evaluate import EvaluationReport
 from data_contracts.listening_test import ListeningResult
+from omni_core import absolute_gates as gates
 from omni_core.listening_test.verdict import (
     ListenerPreference,
     check_nobody_listened,
@@ -42,9 +43,9 @@ from omni_core.listening_test.verdict import (
     is_preferred,
     listened,
 )
-from omni_core.paired_scores import REQUIRED, Comparison, compare_scores, corrected, intervals
-from omni_core.promotion_evidence import check_card
-from omni_core.reasons import failed_gates, passed_gates, plain, rule_of, sentence, what_is_missing
+from omni_core.paired_scores import Comparison, compare_scores, corrected, intervals
+from omni_core.promotion_evidence import check_card, check_same_model
+from omni_core.reasons import failed_gates, passed_gates, rule_of, sentence, what_is_missing
 from omni_core.scores import FIRST_AUDIO, Scores, check_paired, read_scores, timed_together
 from omni_core.store import ArtifactStore
 
@@ -66,7 +67,9 @@ def compare(
     """
     for report in filter(None, (challenger, champion, latency, consistency)):
         check_card(store, report)
-    new, old = _scores(store, challenger), None
+    for report in filter(None, (latency, consistency)):
+        check_same_model(report, challenger.inputs.get("model"))
+    new, old = _scores(store, challenger, settings), None
     comparisons: dict[str, Comparison] = {}
     heard: ListenerPreference | None = None
     if champion is None:
@@ -74,7 +77,7 @@ def compare(
         decision, reasons = absolute(new, latency, settings, consistency)
     else:
         check_paired(challenger, champion)
-        old = _scores(store, champion)
+        old = _scores(store, champion, settings)
         ours, theirs = timed_together(store, latency, challenger, champion)
         new, old = replace(new, samples={FIRST_AUDIO: ours}), replace(old, samples={FIRST_AUDIO: theirs})
         heard = heard_by_people(store, challenger.digest, champion.digest, settings)
@@ -82,9 +85,12 @@ def compare(
         decision, reasons = decide(comparisons, latency, settings, heard, consistency)
         decision, said = listened(decision, heard, challenger.digest, champion.digest, settings)
         reasons += said
+    if settings.unguarded:
+        reasons.append(f"nothing guards {', '.join(settings.unguarded)}: compare.unguarded says so")
     sides = {"challenger": new} | ({"champion": old} if old else {})
     facts: dict[str, Any] = {
         "decision": decision, "reasons": reasons, "confidence": settings.confidence,
+        "unguarded": list(settings.unguarded),
         "comparisons": {name: asdict(c) | {"rule": rule(c, settings)} for name, c in comparisons.items()},
         "intervals": {side: intervals(scores, settings) for side, scores in sides.items()},
     }  # fmt: skip
@@ -96,16 +102,16 @@ def compare(
     if champion and settings.listening_result:
         inputs["listening"] = store.load(ListeningResult, settings.listening_result)
     with store.scratch(Verdict.kind) as folder:
-        (folder / "verdict.json").write_text(json.dumps(facts, indent=1, allow_nan=False))
         return store.commit(Verdict, folder, inputs=inputs, settings=settings.model_dump(mode="json"), facts=facts)
 
 
-def _scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
+def _scores(store: ArtifactStore, report: EvaluationReport, settings: CompareSettings) -> Scores:
     scores = read_scores(store, report)
-    missing = [name for name in REQUIRED if name not in scores.figures]
+    missing = [name for name in MEASURED_BY if name not in (*scores.figures, *settings.unguarded)]
     if missing:
         raise MetricError(
-            f"{', '.join(missing)} was not measured, and compare guards it; add its metric to evaluate.metrics"
+            f"{', '.join(missing)} was not measured for evaluation {report.digest[:12]}, and compare guards it; add its metric "
+            "to evaluate.metrics, or name it in compare.unguarded"
         )
     return scores
 
@@ -171,22 +177,11 @@ def absolute(
     scores: Scores, latency: LatencyReport, settings: CompareSettings, consistency: ConsistencyReport | None = None
 ) -> tuple[Decision, list[str]]:
     """No champion: each guarded figure against its gate, and the gates of consistency and latency."""
-    gates = settings.gates
-    bounds = {
-        "own_speech_wer": gates.max_own_speech_wer,
-        "answer_accuracy": gates.min_answer_accuracy,
-        "distill_mos": gates.min_distill_mos,
-    }
-    passed, reasons = True, ["no champion yet: absolute gates decide"]
-    for name, bound in bounds.items():
-        figure, value = scores.figures[name], scores.value(name)
-        holds = value >= bound if figure.better == "higher" else value <= bound
-        passed = passed and holds
-        relation = "at least" if figure.better == "higher" else "at most"
-        reasons.append(
-            f"{name} is {plain(value, figure.unit)} (n = {scores.count(name)} turns), gate "
-            f"{relation} {plain(bound, figure.unit)}: {'passed' if holds else 'failed'}"
-        )
+    looked = {gate: gate.standing(settings) for gate in gates.gates_of(scores, settings)}
     failed = failed_gates(latency, consistency)
+    reasons = ["no champion yet: absolute gates decide", *(gates.sentence(gate, settings) for gate in looked)]
     reasons += failed or passed_gates(latency, consistency)
-    return ("PROMOTE" if passed and not failed else "REJECT"), reasons
+    if failed or "failed" in looked.values():
+        return "REJECT", reasons
+    lacks = [gates.missing(gate, settings) for gate, stands in looked.items() if stands != "passed"]
+    return "INCONCLUSIVE" if lacks else "PROMOTE", [*reasons, *lacks]

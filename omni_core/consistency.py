@@ -10,7 +10,6 @@ speaks as a whole, and it costs a few answers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -67,7 +66,6 @@ def check_consistency(
     facts |= {"long_question_positions": positions, "context": loaded.speaker.context, "passed": not reasons, "reasons": reasons,
               "checks": [asdict(check) for check in (*checks, *gates)]}  # fmt: skip
     with store.scratch(ConsistencyReport.kind) as folder:
-        (folder / "consistency.json").write_text(json.dumps(facts, indent=1))
         return store.commit(ConsistencyReport, folder, inputs={"model": model, "manifest": manifest},
                             settings=settings.model_dump(mode="json"), facts=facts)  # fmt: skip
 

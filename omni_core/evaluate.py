@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from data_contracts.components import LanguageModelSettings
-from data_contracts.errors import MetricError
+from data_contracts.errors import MetricError, WeightsError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
@@ -64,7 +65,7 @@ def evaluate(
 
     sealed = open_sealed(store, manifest, settings.max_turns, Reader(home, "evaluate", model.digest))
     turns, language = sealed.turns, sealed.language
-    judge_sha256 = pinned(resolve(settings.judge, home), store.folder(model))
+    judge_sha256 = pinned(resolve(settings.judge, home), store.folder(model), _sources(model, home))
     judge = load_judge(resolve(settings.judge, home), settings.threads, language)
     loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
 
@@ -82,6 +83,16 @@ def evaluate(
             settings=settings.model_dump(mode="json"),
             facts=facts,
         )
+
+
+def _sources(model: QuantizedModel, home: Path) -> dict[str, str]:
+    """Part -> folder or hub id that it was made of, of those that are here."""
+    parts = model.facts["components"]
+    found = {}
+    for name in ("encoder", "language_model"):
+        with suppress(WeightsError):  # bundled weights that this home has not
+            found[name.replace("_", " ")] = resolve(parts[name]["weights"], home)
+    return {part: weights for part, weights in found.items() if weights}
 
 
 def score_model(
@@ -108,7 +119,7 @@ def score_model(
         "speakers": len({turn.speaker for turn in turns}), "language": language, "judge": settings.judge,
     }  # fmt: skip
     clips = evaluation_files.clips_to_keep(columns, len(turns), settings.clips_kept)
-    evaluation_files.write(folder, turns, replies, answered, columns, clips, facts["metrics"])
+    evaluation_files.write(folder, turns, replies, answered, columns, clips)
     evaluation_files.write_slices(folder, by_slice(figures, columns, dimensions(turns, language)))
     return facts
 

@@ -2,13 +2,12 @@
 
 per_utterance.parquet   a row a turn: texts, times, one column a score (null: not asked for)
 slices.parquet          a figure of a slice a row: dimension, slice, figure, value, unit, better, count
-metrics.json            figure -> value, unit, better direction, count
+metrics.json            the model's digest, settings, figure -> value, unit, better direction, count (the store writes it)
 clips/0007-question.ogg, 0007-answer.ogg, 0007-teacher.ogg
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,10 +90,8 @@ def write(
     answered: Sequence[AnsweredTurn],
     columns: Mapping[str, np.ndarray],
     clips: Mapping[int, str],
-    metrics: Mapping[str, Any],
 ) -> None:
-    """All of the module's picture; `clips` is what clips_to_keep said."""
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+    """The table and the clips; `clips` is what clips_to_keep said."""
     _write_table(folder, turns, replies, answered, columns, clips)
     (folder / "clips").mkdir()
     for index, name in clips.items():

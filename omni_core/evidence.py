@@ -1,9 +1,7 @@
 """Answered turns enter, the same leave with what some metrics ask for beside the answer: nothing is done that no metric reads.
 
-    cascade_retention   the model's answer to the written question
-    text_forgetting     a general question, by the served model and by its base
-
-On the first turns only, as these cost about a second each.
+cascade_retention   the model's answer to the written question      every turn: a guard, and only turns that are right count
+text_forgetting     a general question, by the served model and by its base         the first turns, a second each
 """
 
 from __future__ import annotations
@@ -30,21 +28,20 @@ def gather(
     number: int,
     progress: Progress = silent,
 ) -> list[AnsweredTurn]:
-    """The turns, the first `number` of them with the evidence of the named metrics.
+    """The turns with the evidence of the named metrics, text_forgetting's on the first `number` of them.
 
     model: omni_core.speech_to_speech.SpeechToSpeech. Without `base` no general question is asked.
     """
-    first = list(turns[:number])
+    found = list(turns)
     if "cascade_retention" in metrics:
-        first = [
-            replace(turn, text_in_answer=text) for turn, text in zip(first, _read(model, first, progress), strict=True)
-        ]
+        answers = _read(model, found, progress)
+        found = [replace(turn, text_in_answer=text) for turn, text in zip(found, answers, strict=True)]
     if "text_forgetting" in metrics and base is not None:
         from omni_core.text_probes import probe
 
-        probes = probe(model, base(), len(first), progress)
-        first = [replace(t, text_probe=p) for t, p in zip(first, probes, strict=False)] + first[len(probes) :]
-    return first + list(turns[number:])
+        probes = probe(model, base(), len(found[:number]), progress)
+        found = [replace(t, text_probe=p) for t, p in zip(found, probes, strict=False)] + found[len(probes) :]
+    return found
 
 
 def _read(model: Any, turns: Sequence[AnsweredTurn], progress: Progress) -> list[str]:

@@ -18,6 +18,7 @@ from omni_core import power
 from omni_core.bootstrap import Precision, clusters_of, holm
 from omni_core.gains import Sampled, gain_of_percentile, gain_of_ratio, percentile, value_of_ratio
 from omni_core.listening_test.verdict import ListenerPreference
+from omni_core.metrics import Figure
 from omni_core.scores import PERCENTILES, Scores, check_turns
 
 MARGINS = {
@@ -28,9 +29,7 @@ MARGINS = {
     "cascade_retention": "retention_margin",
     "time_to_first_audio_p95_ms": "time_to_first_audio_margin",
 }
-"""Figure -> its margin in CompareSettings: the guards, as far as they are measured."""
-REQUIRED = ("own_speech_wer", "answer_accuracy", "distill_mos")
-"""Without these nothing is judged."""
+"""Figure -> its margin in CompareSettings: the guards, but those that CompareSettings.unguarded names."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def compare_scores(challenger: Scores, champion: Scores, settings: CompareSettin
     theirs = {*champion.figures, *champion.samples}
     names = [name for name in (*challenger.figures, *challenger.samples) if name in theirs]
     _check_measured(challenger, champion, names, settings)
-    check_turns(challenger, champion, [name for name in MARGINS if name in names])
+    check_turns(challenger, champion, [name for name in guards(settings) if name in names])
     return {name: _comparison(name, challenger, champion, settings) for name in names}
 
 
@@ -99,12 +98,17 @@ def corrected(
     return figures, replace(heard, p_value=adjusted.get(LISTENERS, heard.p_value)) if heard else None
 
 
+def guards(settings: CompareSettings) -> dict[str, float]:
+    """Guarded figure -> its margin."""
+    return {name: getattr(settings, margin) for name, margin in MARGINS.items() if name not in settings.unguarded}
+
+
 def _check_measured(challenger: Scores, champion: Scores, names: list[str], settings: CompareSettings) -> None:
-    for name in MARGINS:
+    for name in guards(settings):
         if name not in names and any(name in scores.figures for scores in (challenger, champion)):
             raise MetricError(
                 f"{name}, which compare guards, was measured for one of challenger and champion only; "
-                "evaluate the champion with this run's evaluate.metrics"
+                "evaluate the champion with this run's evaluate.metrics, or name the figure in compare.unguarded"
             )
     missing = [name for name in settings.targets if name not in (*names, LISTENERS)]
     if missing:
@@ -127,9 +131,9 @@ def _comparison(name: str, challenger: Scores, champion: Scores, settings: Compa
         sampled, figure = gain_of_ratio(name, challenger, champion, settings), challenger.figures[name]
         unit, gain_unit, better = figure.unit, figure.unit, figure.better
         new, old = challenger.value(name), champion.value(name)
-    known, unseen = sampled.precision, _unseen(sampled, unit, settings)
+    known, unseen = sampled.precision, unseen_in(sampled, unit, settings)
     lower, upper = known.bounds(sampled.estimate, settings.confidence)
-    margin = getattr(settings, MARGINS[name]) if name in MARGINS else None
+    margin = guards(settings).get(name)
     clusters = int(clusters_of(sampled.speakers).max()) + 1
     chance, times = (None, None) if margin is None else _planned(sampled, known, margin, unseen, settings)
     return Comparison(
@@ -141,8 +145,8 @@ def _comparison(name: str, challenger: Scores, champion: Scores, settings: Compa
     )  # fmt: skip
 
 
-def _unseen(sampled: Sampled, unit: str, settings: CompareSettings) -> float:
-    """What may hide where the two models agree on every turn: the rule of three, for figures that count events."""
+def unseen_in(sampled: Sampled, unit: str, settings: CompareSettings) -> float:
+    """What may hide where all turns agree: the rule of three, for figures that count events."""
     return power.unseen(sampled.units, settings.confidence) if sampled.turns_agree and unit == "fraction" else 0.0
 
 
@@ -167,17 +171,21 @@ def _p_value(sampled: Sampled, known: Precision, clusters: int) -> float:
 
 
 def intervals(scores: Scores, settings: CompareSettings) -> dict[str, tuple[float, float]]:
-    """Figure -> its two one-sided bounds at `confidence`, for the report's table; a fraction's stay in its range.
+    """Figure -> its two one-sided bounds at `confidence`, for the report's table.
 
     A figure that one turn alone was scored on has none and is left out.
     """
-    found = {}
-    for name, figure in scores.figures.items():
-        sampled = value_of_ratio(name, scores, settings)
-        lower, upper = sampled.precision.bounds(sampled.estimate, settings.confidence)
-        if len(sampled.speakers) < 2:
-            continue
-        if figure.unit == "fraction":
-            lower, upper = max(0.0, lower), upper if figure.denominator else min(1.0, upper)
-        found[name] = (lower, upper)
-    return found
+    sampled = {name: value_of_ratio(name, scores, settings) for name in scores.figures}
+    return {
+        name: interval(one, scores.figures[name], settings) for name, one in sampled.items() if len(one.speakers) > 1
+    }
+
+
+def interval(sampled: Sampled, figure: Figure, settings: CompareSettings) -> tuple[float, float]:
+    """The two one-sided bounds of one model's figure, a fraction's in its range; the rule of three where all turns agree."""
+    unseen = unseen_in(sampled, figure.unit, settings)
+    lower, upper = sampled.precision.bounds(sampled.estimate, settings.confidence)
+    lower, upper = lower - unseen, upper + unseen
+    if figure.unit == "fraction":
+        lower, upper = max(0.0, lower), upper if figure.denominator else min(1.0, upper)
+    return lower, upper

@@ -46,16 +46,20 @@ def what_is_missing(
     few: Sequence[Comparison], unclear: Sequence[Comparison], targets: Sequence[Comparison], settings: CompareSettings
 ) -> list[str]:
     """How many more turns would settle what is open; `targets` are those to choose from when none is better."""
-    sentences = [
-        f"to judge {c.name} at all, at least {max(0, settings.min_turns - c.n)} more turns and "
-        f"{max(0, settings.min_speakers - c.clusters)} more speakers are needed"
-        for c in few
-    ]
+    sentences = [too_few(c.name, c.n, c.clusters, settings) for c in few]
     for c in unclear:
         sentences.append(
             _needed(c, c.times_more, f"show that {c.name} is no worse", "if the models are equal", settings)
         )
     return [*sentences, _to_be_better(targets, settings)] if targets else sentences
+
+
+def too_few(name: str, turns: int, clusters: int, settings: CompareSettings) -> str:
+    """What a figure lacks to be judged at all."""
+    return (
+        f"to judge {name} at all, at least {max(0, settings.min_turns - turns)} more turns and "
+        f"{max(0, settings.min_speakers - clusters)} more speakers are needed"
+    )
 
 
 def _to_be_better(targets: Sequence[Comparison], settings: CompareSettings) -> str:

@@ -10,14 +10,10 @@ from data_contracts.benchmark import CHAMPION
 from data_contracts.compare import LISTENERS
 from data_contracts.plan import Plan
 from data_contracts.report import ReportSettings
+from omni_core.absolute_gates import GATES
 from omni_core.paired_scores import MARGINS
 from omni_core.scores import FIRST_AUDIO
 
-GATES = {
-    "own_speech_wer": "max_own_speech_wer",
-    "answer_accuracy": "min_answer_accuracy",
-    "distill_mos": "min_distill_mos",
-}
 HEADLINE = {"own_speech_wer": "own-speech WER", "answer_accuracy": "right answers", "distill_mos": "DistillMOS"}
 BESIDE = {
     FIRST_AUDIO: "of the benchmark's questions, each the median of its rounds, asked in turn with the champion",
@@ -93,7 +89,7 @@ def metric_rows(verdict: Artifact, metrics: Facts, old: Facts) -> list[dict[str,
 def bar_of(name: str, verdict: Artifact, has_champion: bool) -> str:
     """What a figure has to reach, in words; empty for one that is only shown."""
     margins = MARGINS | {LISTENERS: "listening_margin"}
-    if name not in (margins if has_champion else GATES):
+    if name not in (margins if has_champion else GATES) or name in verdict.facts["unguarded"]:
         return ""
     unit = {"distill_mos": "MOS", "speaker_similarity": "cosine"}.get(name, "fraction")
     if has_champion:

@@ -25,8 +25,8 @@ from omni_core.store import ArtifactStore
 FIRST_AUDIO = "time_to_first_audio_p95_ms"
 PERCENTILES = {FIRST_AUDIO: 0.95}
 """Figure -> its level. Gains of these are shares of the champion's value."""
-PAIRED_SETTINGS = ("judge", "max_turns", "perceptual_turns", "seed")
-FACTS = ("metrics", "sealed_set", "turns")
+PAIRED_SETTINGS = ("judge", "max_turns", "perceptual_turns")
+FACTS = ("metrics", "sealed_set", "turns", "judge_sha256")
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,12 @@ def check_paired(challenger: EvaluationReport, champion: EvaluationReport) -> No
             raise ArtifactError(
                 f"challenger and champion were evaluated with different evaluate.{name} ({ours} and {theirs}); {MEND}"
             )
+    ours, theirs = (report.facts["judge_sha256"] for report in (challenger, champion))
+    if ours != theirs:
+        raise ArtifactError(
+            f"challenger and champion were heard by different judges, though both are called {challenger.settings.get('judge')} "
+            f"(sha256 of their weights {ours[:12]} and {theirs[:12]}); evaluate the champion again with the judge of this run"
+        )
 
 
 def check_turns(challenger: Scores, champion: Scores, guarded: Sequence[str]) -> None:

@@ -44,6 +44,11 @@ def content_digest(files: dict[str, FileEntry]) -> str:
     return hashlib.sha256(listing.encode()).hexdigest()[:32]
 
 
+def told(card: Artifact) -> dict[str, Any]:
+    """What Artifact.told_in holds: the part of a card that a verdict rests on, as JSON reads it back."""
+    return json.loads(json.dumps({"inputs": card.inputs, "settings": card.settings, **card.facts}))
+
+
 def describe_files(folder: Path) -> dict[str, FileEntry]:
     """Relative name -> sha256 and size of every file under a folder, the card excepted."""
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != CARD)
@@ -128,16 +133,18 @@ class ArtifactStore:
         licences: dict[str, str] | None = None,
     ) -> A:
         """Make an artifact of a scratch folder: hash, card, rename. The same content twice is stored once."""
-        files = describe_files(folder)
         card = cls(
-            digest=content_digest(files),
+            digest="",
             kind_name=cls.kind,
-            files=files,
             inputs={role: a.digest for role, a in (inputs or {}).items()},
             settings=settings or {},
             facts=facts or {},
             licences=licences or {},
         )
+        if cls.told_in:
+            (folder / cls.told_in).write_text(json.dumps(told(card), indent=1, allow_nan=False))
+        files = describe_files(folder)
+        card = card.model_copy(update={"digest": content_digest(files), "files": files})
         (folder / CARD).write_text(card.model_dump_json(indent=1))
         target = f"{self.base}/{cls.kind}/{card.digest}"
         try:

@@ -102,10 +102,14 @@ def settings_of(overrides: tuple[str, ...]) -> ListeningTestSettings:
 
 
 def _show_result(store: ArtifactStore, test: ListeningTest, book: AnswerBook) -> None:
-    from omni_core.listening_test.result import conclude
+    from omni_core.listening_test.result import conclude, concluded
 
+    before = concluded(store, test)
     result = conclude(store, test, book.sessions())
     print("\n".join(result.facts["sentences"]))
+    if before:
+        print("this test was finished and analysed before: that result stands, answers given since are not in it; for more "
+              "raters plan a new test with --set raters=N")  # fmt: skip
     print(f"stored as listening_result/{result.digest}")
 
 

@@ -1,6 +1,6 @@
 """A test and its raters' sessions enter, a ListeningResult leaves: what was preferred, by how many, and who was left out.
 
-answers.parquet   a row an answer        result.json   the facts of the card
+answers.parquet   a row an answer        result.json   settings and facts of the card (the store writes it)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from data_contracts.listening_test import ListeningResult, ListeningTest, Listen
 from omni_core.bootstrap import holm
 from omni_core.listening_test.analysis import Preference, Tally, binomial_tail, preference, tally
 from omni_core.listening_test.answers import Session
-from omni_core.store import ArtifactStore
+from omni_core.store import CARD, ArtifactStore
 
 ROW = pa.schema([
     *((name, pa.string()) for name in ("rater", "item", "name", "first", "x", "picked")),
@@ -33,7 +33,13 @@ ROW = pa.schema([
 
 
 def conclude(store: ArtifactStore, test: ListeningTest, sessions: Sequence[Session]) -> ListeningResult:
-    """Analyse all sessions of a test and store the outcome. Raises MetricError when no rater counts."""
+    """Analyse all sessions of a test and store the outcome. Raises MetricError when no rater counts.
+
+    Once the planned raters have been analysed their result stands: who looks again with more raters until he likes what he
+    sees finds a preference where there is none (Armitage, McPherson and Rowe 1969, "Repeated significance tests").
+    """
+    if stands := concluded(store, test):
+        return stands
     settings = ListeningTestSettings(**test.settings)
     tallies = [tally(session, settings.max_failed_checks) for session in sessions]
     facts = outcome(test, settings, tallies)
@@ -41,8 +47,16 @@ def conclude(store: ArtifactStore, test: ListeningTest, sessions: Sequence[Sessi
     names = {one["item"]: one["name"] for one in (*listed["items"], *listed["checks"])}
     with store.scratch(ListeningResult.kind) as folder:
         _write_answers(folder, sessions, tallies, names)
-        (folder / "result.json").write_text(json.dumps(facts, indent=1))
         return store.commit(ListeningResult, folder, inputs={"test": test}, settings=test.settings, facts=facts)
+
+
+def concluded(store: ArtifactStore, test: ListeningTest) -> ListeningResult | None:
+    """The result of a test whose planned raters have all been analysed; None while it is not finished."""
+    for path in sorted(store.fs.glob(f"{store.base}/{ListeningResult.kind}/*/{CARD}")):
+        found = store.load(ListeningResult, str(path).split("/")[-2])
+        if found.inputs.get("test") == test.digest and found.facts["raters"] >= found.facts["raters_planned"]:
+            return found
+    return None
 
 
 def outcome(test: ListeningTest, settings: ListeningTestSettings, tallies: Sequence[Tally]) -> dict[str, Any]:

@@ -20,11 +20,10 @@ from typing import Any
 from data_contracts.compare import LISTENERS, CompareSettings, Decision
 from data_contracts.errors import ArtifactError, MetricError
 from data_contracts.listening_test import ListeningResult
+from omni_core.promotion_evidence import check_card
 from omni_core.store import ArtifactStore
 
 NAME = LISTENERS
-POWER = 0.8
-"""Chance to see an effect as large as the estimate, for the count of raters that would tell."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,12 @@ def heard_by_people(
 ) -> ListenerPreference | None:
     """The figure of the listening result that the settings name, None when they name none.
 
-    Raises ArtifactError when the result is not in the store, and what preference_of raises.
+    Raises ArtifactError when the result is not in the store or was altered, and what preference_of raises.
     """
     if not settings.listening_result:
         return None
     result = store.load(ListeningResult, settings.listening_result)
+    check_card(store, result)
     return preference_of(result, challenger, champion, settings.listening_margin)
 
 
@@ -142,7 +142,7 @@ def judged(decision: Decision, heard: ListenerPreference, settings: CompareSetti
             f"{said}; worse: even the favourable bound is a loss beyond the margin of {_points(heard.margin)[1:]}",
         )
     if heard.lower < -heard.margin:
-        return ("INCONCLUSIVE" if decision == "PROMOTE" else decision), f"{said}; open: {_needed(heard)}"
+        return ("INCONCLUSIVE" if decision == "PROMOTE" else decision), f"{said}; open: {_needed(heard, settings)}"
     return decision, f"{said}; {_rule(heard, settings)}"
 
 
@@ -154,15 +154,17 @@ def _rule(heard: ListenerPreference, settings: CompareSettings) -> str:
     return f"{better}: Holm-adjusted p = {heard.p_value:.3g}"
 
 
-def _needed(heard: ListenerPreference) -> str:
+def _needed(heard: ListenerPreference, settings: CompareSettings) -> str:
     """The standard error falls with the root of the raters: n' = n (z se / distance)^2."""
     distance = heard.gain + heard.margin
     if distance <= 0 or heard.standard_error == 0:
         return f"the unfavourable bound is beyond the margin of {_points(heard.margin)[1:]}, and more raters will not do: the estimate itself does not say so"
-    z = NormalDist().inv_cdf(heard.confidence) + NormalDist().inv_cdf(POWER)
+    wanted = max(settings.power, 1 - heard.confidence)  # with less the bound clears by chance alone
+    z = NormalDist().inv_cdf(heard.confidence) + NormalDist().inv_cdf(wanted)
     more = max(1, math.ceil(heard.speakers * (z * heard.standard_error / distance) ** 2) - heard.speakers)
     return (
-        f"to show that it is no worse, about {more} more raters are needed, if the estimate holds ({POWER:.0%} power)"
+        f"to show that it is no worse, about {more} more raters are needed, if the estimate holds "
+        f"({settings.power:.0%} power): plan a new test with `--set raters={heard.speakers + more}`, this one has been looked at"
     )
 
 

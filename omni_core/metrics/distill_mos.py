@@ -19,14 +19,16 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from omni_core.audio import resample
-from omni_core.metrics import AnsweredTurn, Columns, Figure, LanguagePack
+from omni_core.metrics import AnsweredTurn, Columns, Figure, LanguagePack, check_weights
 from omni_core.precision import fast_dtype, threads
 
+WEIGHTS_SHA256 = "b18b3ac60227267cfb91e5d00ce22cc7b73716fd92f269484da1446e27031a40"
 SAMPLE_RATE_HZ = 16_000
 WORST = 1.0
 SHORTEST_S = 0.1  # shorter is a click
@@ -43,8 +45,9 @@ class DistillMOS:
     )
 
     def __init__(self, thread_count: int):
-        from distillmos import ConvTransformerSQAModel  # after omni_core, which makes torchaudio importable
+        from distillmos import ConvTransformerSQAModel, sqa  # after omni_core, which makes torchaudio importable
 
+        check_weights(Path(sqa.DEFAULT_WEIGHTS_CHKPT), WEIGHTS_SHA256, "distillmos==0.9.1")
         with contextlib.redirect_stdout(io.StringIO()):  # it prints the path of its weights
             self._model = ConvTransformerSQAModel().eval()
         self._model.cnn = _in_half_precision(self._model.cnn)

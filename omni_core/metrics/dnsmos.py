@@ -18,8 +18,9 @@ import numpy as np
 
 from data_contracts.errors import ComponentError
 from omni_core.audio import resample
-from omni_core.metrics import AnsweredTurn, Columns, Figure, LanguagePack
+from omni_core.metrics import AnsweredTurn, Columns, Figure, LanguagePack, check_weights
 
+WEIGHTS_SHA256 = "269fbebdb513aa23cddfbb593542ecc540284a91849ac50516870e1ac78f6edd"
 SAMPLE_RATE_HZ = 16_000
 INPUT_SAMPLES = 144_160  # 9.01 s; shorter clips are repeated, as speechmos does
 WORST = 1.0
@@ -43,6 +44,7 @@ class DNSMOS:
     def __init__(self, network: Path, threads: int):
         import onnxruntime
 
+        check_weights(network, WEIGHTS_SHA256, "speechmos==0.0.1.1")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])

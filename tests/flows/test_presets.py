@@ -44,6 +44,10 @@ def test_an_override_sets_one_setting():
             r"components\.codec\.name: unknown member of codecs: 'mp3'; there are: .*mel_rvq",
         ),
         ("components.codex.name=snac", r"components\.codex: there is no such setting"),
+        (
+            "evaluate.metrics=[word_error_rate, distill_mos, cascade_retention]",
+            r"quickstart': compare guards answer_accuracy, speaker_similarity, which evaluate\.metrics does not measure; add",
+        ),
         ("patch_frames", r"--set takes name=value"),
         ("title.a=b", r"'title' is a value, not a group"),
     ],
@@ -51,6 +55,13 @@ def test_an_override_sets_one_setting():
 def test_a_bad_setting_is_one_sentence_that_names_it(override, sentence):
     with pytest.raises(SettingsError, match=sentence):
         load_settings("quickstart", (override,))
+
+
+def test_a_guard_is_left_out_only_by_its_name():
+    metrics = "evaluate.metrics=[answer_accuracy, word_error_rate, distill_mos]"
+    named = load_settings("quickstart", (metrics, "compare.unguarded=[speaker_similarity, cascade_retention]"))
+    assert named.compare.unguarded == ("speaker_similarity", "cascade_retention")
+    assert load_settings("quickstart").compare.unguarded == ()
 
 
 def test_an_unknown_preset_lists_the_known_ones():

@@ -40,13 +40,33 @@ def first(folder):
     return settings, retrain(settings)
 
 
+@pytest.fixture(scope="module")
+def swapped(first):
+    """Settings with another codec, the stages that the plan named before, those that ran, and the outcome."""
+    from flows.retrain import retrain
+    from tasks.plan import plan_of
+
+    settings, _ = first
+    codec = settings.components.codec.model_copy(update={"patch_frames": 6})
+    parts = settings.components.model_copy(update={"codec": codec})
+    other = settings.model_copy(update={"components": parts, "stages_at_once": 2, "threads": 2})
+    planned, outcome = set(plan_of(other).stages_to_run), retrain(other)
+    return other, planned, computed(), outcome
+
+
+def computed() -> set[str]:
+    """Stages that the run begun last has really computed."""
+    from tasks.stage import latest_journal
+
+    return {stage.name for stage in latest_journal() if not stage.was_cached} - NEVER_CACHED
+
+
 def ran(settings) -> set[str]:
     """Stages that a run with these settings really computes."""
     from flows.retrain import retrain
-    from tasks.stage import latest_journal
 
     retrain(settings)
-    return {stage.name for stage in latest_journal() if not stage.was_cached} - NEVER_CACHED
+    return computed()
 
 
 def test_a_first_model_that_passes_the_gates_is_the_champion(first):
@@ -190,18 +210,12 @@ def test_nothing_changed_nothing_is_computed(first):
     assert ran(settings) == set()
 
 
-def test_a_swapped_codec_recomputes_only_what_depends_on_it(first):
-    settings, _ = first
-    from tasks.plan import plan_of
-
-    codec = settings.components.codec.model_copy(update={"patch_frames": 6})
-    parts = settings.components.model_copy(update={"codec": codec})
-    swapped = settings.model_copy(update={"components": parts, "stages_at_once": 2, "threads": 2})
-    planned = set(plan_of(swapped).stages_to_run)
-    assert ran(swapped) == planned == {"fit codec", "speech targets", "train speak", "quantize", "check consistency",
+def test_a_swapped_codec_recomputes_only_what_depends_on_it(swapped):
+    settings, planned, stages, _ = swapped
+    assert stages == planned == {"fit codec", "speech targets", "train speak", "quantize", "check consistency",
                             "benchmark", "evaluate",
                             "compare", "report"}  # fmt: skip
-    assert ran(swapped) == set()  # the champion beside it is as it was, so nothing is timed again
+    assert ran(settings) == set()  # the champion beside it is as it was, so nothing is timed again
 
 
 def test_the_champion_answered_in_turn_with_the_challenger(first):
@@ -335,3 +349,65 @@ def test_a_champion_that_was_asked_other_questions_is_evaluated_on_the_challenge
         return evaluated_alike(other, model, ours, manifest, settings.home)
 
     assert again().digest == ours.digest, "from the cache: it is the same model on the same manifest"
+
+
+def test_a_challenger_that_people_prefer_beats_the_champion_and_one_command_takes_it_back(first, swapped, capsys):
+    """The stages of the swapped codec are kept from above: what is new is the comparison, and what it rests on."""
+    from data_contracts.evaluate import EvaluationReport
+    from flows.cli import main
+    from flows.retrain import retrain
+    from tasks import registry
+    from tasks.home import store_of
+
+    settings, outcome = first
+    other, _, _, lost = swapped
+    assert lost.verdict.facts["decision"] != "PROMOTE" and not lost.promotion.facts["promoted"]
+
+    store = store_of(settings.home)
+    champion = store.load(EvaluationReport, lost.verdict.inputs["champion"])
+    assert champion.inputs["model"] == outcome.evaluation.inputs["model"]
+    preferred = prefer(store, champion.digest, lost.evaluation.digest)
+    wide = dict.fromkeys(("wer_margin", "accuracy_margin", "mos_margin", "speaker_similarity_margin",
+                          "time_to_first_audio_margin"), 1e6)  # fmt: skip
+    compare = {"targets": ("listener_preference",), "listening_result": preferred.digest, "power": 0.0, **wide}
+    won = retrain(other.model_copy(update={"compare": settings.compare.model_copy(update=compare)}))
+    assert won.evaluation == lost.evaluation and won.verdict.inputs["listening"] == preferred.digest
+    assert won.verdict.facts["decision"] == "PROMOTE", won.verdict.facts["reasons"]
+    assert {"own_speech_wer", "distill_mos", "speaker_similarity"} <= set(won.verdict.facts["comparisons"])
+    assert won.promotion.facts["promoted"] and won.promotion.facts["version"] == "2"
+    assert aliases(settings) == {"champion": "2", "previous": "1"}
+    assert (
+        registry.versions(settings.home, settings.promote.registered_model)["2"].champion_before
+        == champion.inputs["model"]
+    )
+
+    assert not main(["rollback", "--home", settings.home])
+    assert aliases(settings)["champion"] == "1" and "1" in capsys.readouterr().out
+
+
+def aliases(settings):
+    from tasks import registry
+
+    return registry.standing(settings.home, settings.promote.registered_model, settings.promote.alias).aliases
+
+
+def prefer(store, champion, challenger):
+    """The listening result of eight raters who all pick the challenger and pass every check."""
+    import numpy as np
+
+    from data_contracts.listening_test import ListeningTestSettings
+    from omni_core.listening_test.answers import Answer, Session
+    from omni_core.listening_test.prepare import prepare
+    from omni_core.listening_test.result import conclude
+    from omni_core.listening_test.trials import plan
+
+    chosen = ListeningTestSettings(raters=8, pairs_per_rater=1, attention_checks=1)
+    test = prepare(store, champion, challenger, chosen)
+    listed = json.loads((store.folder(test) / "test.json").read_text())
+    items, checks = ([one["item"] for one in listed[kind]] for kind in ("items", "checks"))
+    sessions = []
+    for number in range(8):
+        trials = tuple(plan(items, checks, "ab", 1, [], np.random.default_rng(number)))
+        given = tuple(Answer(trial.right or "b", 900, 1, 1) for trial in trials)
+        sessions.append(Session(f"rater-{number}", number, trials, given))
+    return conclude(store, test, sessions)

@@ -147,9 +147,11 @@ def settings(folder: Path, **changes) -> RetrainSettings:
         "consistency": {"answers": 1, "threads": 1, "max_own_speech_wer": 100.0, "min_ended_answers": 0.0,
                         "max_speech_on_silence_s": 60.0},
         "benchmark": {"questions": 3, "warmup": 1, "threads": 1},
-        "evaluate": {"max_turns": 5, "perceptual_turns": 1, "clips_kept": 2,
+        "evaluate": {"max_turns": 5, "perceptual_turns": 2, "clips_kept": 2, "metrics": (
+                        "answer_accuracy", "distill_mos", "speaker_similarity", "truncation", "word_error_rate"),
                      "judge": str(REPOSITORY / "var" / "weights" / "whisper_tiny_en")},
-        "compare": {"replicates": 200, "gates": {
+        # what hardly listens may answer no written question right, and of none no retention can be computed
+        "compare": {"replicates": 200, "min_turns": 2, "min_speakers": 2, "unguarded": ("cascade_retention",), "gates": {
             "max_own_speech_wer": 100.0, "min_answer_accuracy": 0.0, "min_distill_mos": 1.0}},
     }  # fmt: skip
     return RetrainSettings(**(groups | changes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections import namedtuple
@@ -146,11 +145,28 @@ METRICS = {
 }
 
 
+GUARDED_TOO = {
+    "speaker_similarity": {"unit": "cosine", "better": "higher", "numerator": "similarity", "denominator": None},
+    "cascade_retention": {
+        "unit": "fraction",
+        "better": "higher",
+        "numerator": "heard_right",
+        "denominator": "read_right",
+    },
+}
+"""The other two guards, for reports that are made with their columns."""
+
+
 @pytest.fixture
 def make_report(store):
-    """make_report(errors=, reference_words=, correct=, mos=, speaker=, sealed_set=, **settings) -> EvaluationReport."""
+    """make_report(errors=, reference_words=, correct=, mos=, speaker=, sealed_set=, judge=, settings=, metrics=) -> EvaluationReport.
 
-    def make(*, speaker=None, sealed_set="a" * 32, settings=None, **columns) -> EvaluationReport:
+    Columns of speaker similarity and cascade retention make their figures too; `without`: figures and facts that it lacks.
+    """
+
+    def make(
+        *, speaker=None, sealed_set="a" * 32, judge="f" * 64, settings=None, without=(), **columns
+    ) -> EvaluationReport:
         turns = len(columns["errors"])
         table = {
             "turn_id": [f"turn-{i:03d}" for i in range(turns)],
@@ -161,8 +177,11 @@ def make_report(store):
             pq.write_table(
                 pa.table({k: pa.array(v, from_pandas=True) for k, v in table.items()}), folder / "per_utterance.parquet"
             )
-            facts = {"metrics": {name: m | {"meaning": "", "value": 0.0, "count": turns} for name, m in METRICS.items()},
-                     "sealed_set": sealed_set, "turns": turns}  # fmt: skip
+            measured = METRICS | {name: m for name, m in GUARDED_TOO.items() if m["numerator"] in columns}
+            facts = {"metrics": {name: m | {"meaning": "", "value": 0.0, "count": turns} for name, m in measured.items()
+                                 if name not in without},
+                     "sealed_set": sealed_set, "turns": turns, "judge_sha256": judge}  # fmt: skip
+            facts = {name: fact for name, fact in facts.items() if name not in without}
             return store.commit(EvaluationReport, folder, facts=facts,
                                 settings=EvaluateSettings(**(settings or {})).model_dump(mode="json"))  # fmt: skip
 
@@ -210,7 +229,6 @@ def make_consistency(store):
         rows, reasons = gate(facts, ConsistencySettings())
         facts |= {"passed": not reasons, "reasons": reasons, "checks": [asdict(row) for row in rows]}
         with store.scratch(ConsistencyReport.kind) as folder:
-            (folder / "consistency.json").write_text(json.dumps(facts))
             return store.commit(ConsistencyReport, folder, facts=facts)
 
     return make

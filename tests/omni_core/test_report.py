@@ -51,7 +51,8 @@ def make_journey(scored, store, manifest, judge, parrot, make_latency, pairs):
             sealed = open_sealed(store, manifest, SETTINGS.max_turns, Reader(scored["parent"], "test", name))
             folder = scored["parent"] / name
             folder.mkdir()
-            scored[name] = folder, score_model(answers, judge, sealed.turns, sealed.language, SETTINGS, folder)
+            facts = score_model(answers, judge, sealed.turns, sealed.language, SETTINGS, folder)
+            scored[name] = folder, facts | {"judge_sha256": "f" * 64}
         kept, facts = scored[name]
         with store.scratch(EvaluationReport.kind) as folder:
             shutil.copytree(kept, folder, dirs_exist_ok=True)

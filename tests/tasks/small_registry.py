@@ -72,17 +72,16 @@ def evaluation(home, of: QuantizedModel, questions: Manifest) -> EvaluationRepor
         "own_speech_wer": {"value": 0.1, "unit": "fraction", "better": "lower", "count": 150},
         "answer_accuracy": {"value": 0.8, "unit": "fraction", "better": "higher", "count": 150},
     }}  # fmt: skip
-    files = {"metrics.json": json.dumps(facts["metrics"]), "of.txt": of.digest}
-    return write(home, EvaluationReport, files, inputs={"model": of, "manifest": questions}, facts=facts)
+    return write(home, EvaluationReport, {}, inputs={"model": of, "manifest": questions}, facts=facts)
 
 
 def verdict(home, new: EvaluationReport, old: EvaluationReport | None, decision: str = "PROMOTE") -> Verdict:
     times = {"time_to_first_audio_ms": {"p50": 1.0, "p95": 2.0}, "real_time_factor": {"p50": 0.1}, "hardware": "one"}
-    latency = write(home, LatencyReport, {"latency.json": json.dumps(times)}, facts=times)
+    timed = store_of(str(home)).load(QuantizedModel, new.inputs["model"])
+    latency = write(home, LatencyReport, {}, facts=times, inputs={"model": timed})
     facts = {"decision": decision, "reasons": ["own_speech_wer: better", f"against {old and old.digest}"]}
     inputs = {"challenger": new, "latency": latency} | ({"champion": old} if old else {})
-    return write(home, Verdict, {"verdict.json": json.dumps({**facts, "of": new.digest})},
-                 facts={**facts, "of": new.digest}, inputs=inputs)  # fmt: skip
+    return write(home, Verdict, {}, facts=facts, inputs=inputs)
 
 
 def journey(home, voice: str, champion: str = "", decision: str = "PROMOTE"):

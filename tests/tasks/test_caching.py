@@ -27,6 +27,22 @@ def key(**inputs) -> str:
     return content_key("stage", MODULES, {"home": "var", **inputs})
 
 
+def test_a_judge_from_a_hub_is_in_the_key_of_evaluate_by_its_weights(monkeypatch, tmp_path):
+    from data_contracts.evaluate import EvaluateSettings
+    from omni_core import judge_pin
+    from tasks.evaluate import judge_of
+
+    file = tmp_path / "model.safetensors"
+    monkeypatch.setattr(judge_pin, "_file", lambda weights, name: file if name == file.name else None)  # the hub's
+    told = []
+    for weights in (b"as it was", b"as its author mended it"):
+        file.write_bytes(weights)
+        told.append(judge_of({"settings": EvaluateSettings(judge="someone/whisper")}))
+    assert told[0] != told[1] and "" not in told
+    for judge in ("bundled:whisper_base", str(tmp_path)):  # those are in the key by their content
+        assert judge_of({"settings": EvaluateSettings(judge=judge)}) == ""
+
+
 def test_where_the_home_is_does_not_count():
     assert key(home="var", x=1) == key(home="/elsewhere", x=1)
 

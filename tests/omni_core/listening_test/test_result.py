@@ -32,6 +32,16 @@ def test_seven_raters_who_agree_prove_a_preference(store, result_of):
     assert store.load(ListeningResult, result.digest) == result
 
 
+def test_a_finished_test_is_analysed_once_and_more_raters_do_not_change_it(store, result_of):
+    early = result_of(*[("bbbab", "...")] * 6)
+    assert early.facts["sentences"][1].startswith("not finished")  # an early look is no result and stands for nothing
+    planned = result_of(*[("abbab", "...")] * 7)
+    assert planned.digest != early.digest and planned.facts["raters"] == 7
+    again = result_of(*[("abbab", "...")] * 7, *[("bbbbb", "...")] * 7)
+    assert again == planned
+    assert result_of(*[("bbbbb", "...")] * 7, seed=1).digest != planned.digest  # another test: counted apart
+
+
 def test_who_is_left_out_is_named_with_the_reason_and_everybody_is_accounted_for(result_of):
     facts = result_of(("bbab", "..."), ("aaaa", ".x."), ("baba", "xxx"), ("bbba", "...")).facts
     assert facts["left_out"] == [

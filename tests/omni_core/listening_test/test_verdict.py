@@ -31,7 +31,6 @@ def listening(store, make_test, session):
         test = make_test(raters=raters, design=design).model_copy(update={"inputs": sides})
         tallies = [tally(session("b" * h + "a" * (20 - h), rater=f"r{i}"), 0) for i, h in enumerate(hits)]
         with store.scratch(ListeningResult.kind) as folder:
-            (folder / "result.json").write_text(f"{hits} {challenger} {design} {of}")
             return store.commit(ListeningResult, folder, facts=outcome(test, settings, tallies))
 
     return make
@@ -58,6 +57,17 @@ def test_the_rule(store, listening, before, hits, after, words):
     decision, (sentence,) = listened(before, heard, CHALLENGER, CHAMPION, settings)
     assert decision == after and words in sentence and "Holm" not in sentence
     assert heard.challenger == sum(hits) / 160 and not is_preferred(heard, settings)
+
+
+def test_the_raters_that_are_missing_are_counted_with_the_power_of_the_settings(store, listening):
+    digest, more = listening(UNSURE).digest, {}
+    for power in (0.0, 0.5, 0.9):
+        settings = CompareSettings(listening_result=digest, power=power)
+        heard = heard_by_people(store, CHALLENGER, CHAMPION, settings)
+        _, (sentence,) = listened("PROMOTE", heard, CHALLENGER, CHAMPION, settings)
+        more[power] = int(sentence.split("about ")[1].split(" more")[0])
+        assert f"({power:.0%} power): plan a new test with `--set raters={8 + more[power]}`" in sentence
+    assert more[0.0] <= more[0.5] < more[0.9]
 
 
 def test_which_side_the_challenger_was_does_not_matter(listening):
@@ -87,7 +97,8 @@ def reports(make_report, store):
     def make(seed):
         rng = np.random.default_rng(0)
         return make_report(errors=np.ones(400), reference_words=np.full(400, 50.0), correct=np.ones(400),
-                           mos=rng.normal(3.5, 0.05, 400), meaningless=np.full(400, seed))  # fmt: skip
+                           mos=rng.normal(3.5, 0.05, 400), meaningless=np.full(400, seed),
+                           similarity=rng.normal(0.85, 0.02, 400), heard_right=np.ones(400), read_right=np.ones(400))  # fmt: skip
 
     return make(1.0), make(2.0)
 
@@ -116,13 +127,25 @@ def test_a_target_that_nobody_was_asked_for_costs_its_place_in_the_family(store,
     rng = np.random.default_rng(3)
     new, old = (make_report(errors=rng.binomial(8, p, 100).astype(float), reference_words=np.full(100, 8.0),
                             correct=np.ones(100), mos=np.full(100, 3.5)) for p in (0.16, 0.2))  # fmt: skip
+    usual = CompareSettings(replicates=200, unguarded=("speaker_similarity", "cascade_retention"))
     alone, with_people = (
-        compare(store, new, old, make_latency(), CompareSettings(replicates=200, targets=targets)).facts
+        compare(store, new, old, make_latency(), usual.model_copy(update={"targets": targets})).facts
         for targets in (("own_speech_wer",), ("own_speech_wer", NAME))
     )
     p = alone["comparisons"]["own_speech_wer"]["p_value"]
     assert 0 < p < 0.5 and with_people["comparisons"]["own_speech_wer"]["p_value"] == pytest.approx(2 * p)
-    assert "not asked yet" in with_people["reasons"][-1] and NAME not in with_people["comparisons"]
+    assert "not asked yet" in with_people["reasons"][-2] and NAME not in with_people["comparisons"]
+
+
+def test_a_result_whose_card_was_edited_is_not_heard(store, listening):
+    card = store.folder(result := listening(BAD)) / "card.json"
+    for was, edited in (('"share": 0.', '"share": 0.9'), (f'"b": "{CHALLENGER}"', f'"b": "{"9" * 32}"')):
+        whole = card.read_text()
+        assert was in whole
+        card.write_text(whole.replace(was, edited))
+        with pytest.raises(ArtifactError, match=r"listening_result/.* was altered: its card says other .*result\.json"):
+            heard_by_people(store, CHALLENGER, CHAMPION, CompareSettings(listening_result=result.digest))
+        card.write_text(whole)
 
 
 def test_results_that_do_not_fit_are_refused(store, listening):

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from data_contracts.errors import WeightsError
 from omni_core import components
 from omni_core.audio import decode
-from omni_core.metrics import AnsweredTurn
+from omni_core.metrics import AnsweredTurn, distill_mos
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,14 @@ def test_noise_costs_a_point_and_silence_all(metric, speech):
     clean = metric.mos(waveform, rate)
     assert 3.5 < clean <= 5 and metric.mos(noisy, rate) < clean - 1
     assert metric.mos(np.zeros(rate, np.float32), rate) == metric.mos(waveform[:100], rate) == 1.0
+
+
+def test_other_weights_are_refused_with_the_mend(monkeypatch):
+    monkeypatch.setattr(distill_mos, "WEIGHTS_SHA256", "0" * 64)
+    with pytest.raises(
+        WeightsError, match=r"distill_mos_v7.pt .* expected sha256 0000.*install distillmos==0.9.1 again"
+    ):
+        distill_mos.load(None)
 
 
 def test_the_teacher_is_scored_once_and_the_gap_is_teacher_minus_model(metric, speech, monkeypatch):
