@@ -1,6 +1,6 @@
 """Tiny models of every class enter, docs/pairs.md leaves: every pair of language model, encoder, codec and head through the flow.
 
-nice .venv/bin/python benchmarks/pairs.py [--home /tmp/pairs] [--only TEXT]     # every row in a home of its own
+nice .venv/bin/python benchmarks/pairs.py [--home /tmp/pairs] [--only TEXT]     # in a home that it empties first
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEAD = """# Every pair, through the flow
 Language model class x encoder x codec x speech head. {rows} runs of the real flow (`flows.retrain`) in which each value of
 every column meets each value of every other column at least once: {pairs} pairs. All components are real classes at a size of
 kilobytes, with random weights (the language model is taught the answers for seconds), written by `save_pretrained` and
-loaded from local folders; {turns} turns, a handful of steps. *Passed* means: in a home of its own, empty before, the parts
+loaded from local folders; {turns} turns, a handful of steps. *Passed* means: under a name of its own, in a home that was empty before the first row, the parts
 fit (`check consistency`), the model was served and answered within its context, scored, judged and promoted, and the registered
 version answered its probes as before. It says nothing of quality: a model of a handful of steps speaks noise, so these bounds
 are open here (their defaults in brackets): {open}. What stays closed: rates, widths, codebooks and vocabularies along the
@@ -53,16 +53,12 @@ def run(row: tuple[str, ...], folder: Path) -> Result:
     from flows.retrain import retrain
     from tests.flows import pairs
 
-    started, home = time.monotonic(), folder / "homes" / "-".join(row)
-    shutil.rmtree(home, ignore_errors=True)  # nothing of another run: no cache, no champion
+    started = time.monotonic()
     try:
-        settings = pairs.settings_of(row, folder).model_copy(update={"home": str(home)})
-        outcome = outcome_of(retrain(settings))
+        outcome = outcome_of(retrain(pairs.settings_of(row, folder)))
     except Exception as error:
         traceback.print_exc()
         outcome = f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
-    if outcome == PASSED:
-        shutil.rmtree(home, ignore_errors=True)
     return Result(row, outcome, time.monotonic() - started)
 
 
@@ -102,6 +98,7 @@ def main() -> int:
     arguments = parser.parse_args()
     from flows.environment import prepare
 
+    shutil.rmtree(arguments.home / "home", ignore_errors=True)  # nothing of another run: no cache, no champion
     prepare(arguments.home.absolute() / "home")
     from tests.flows import pairs, tiny
 
