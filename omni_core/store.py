@@ -61,12 +61,13 @@ def _locked_folder(parent: Path, kind: str) -> tuple[Path, int]:
     """A new folder and the descriptor that holds its lock; the kernel lets go of it when the process dies."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=parent))
-        lock = os.open(folder, os.O_RDONLY)
-        with suppress(OSError):  # a file system without locks: nothing is cleared away there either
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():
-            return folder, lock
-        os.close(lock)  # cleared away by another process before it was locked
+        with suppress(FileNotFoundError):  # cleared away by another process before it was opened
+            lock = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: nothing is cleared away there either
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, lock
+            os.close(lock)  # cleared away before it was locked
 
 
 def is_full(error: Exception) -> bool:

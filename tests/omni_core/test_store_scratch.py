@@ -1,7 +1,9 @@
 """Scratch folders of the living are left alone, those of the killed are cleared away; a full disk is one sentence."""
 
+import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import torch
@@ -35,6 +37,22 @@ def test_only_the_scratch_folder_of_a_dead_process_is_cleared_away(tmp_path):
     assert theirs.exists()
     with ArtifactStore(tmp_path).scratch("model"):
         assert not theirs.exists()
+
+
+def test_a_folder_that_another_process_clears_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """Two stages that began at once ended the demo's second run with "No such file or directory"."""
+    make, made = tempfile.mkdtemp, []
+
+    def cleared_once(**where):
+        made.append(make(**where))
+        if len(made) == 1:
+            os.rmdir(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", cleared_once)
+    with ArtifactStore(tmp_path).scratch("model") as folder:
+        (folder / "half").write_text("half")
+    assert len(made) == 2
 
 
 def test_weights_on_a_full_disk_are_one_sentence_and_nothing_is_left(small_disk):
