@@ -24,7 +24,7 @@ from omni_core.language_models.huggingface import CausalLanguageModel, chat_form
 from omni_core.packing import attention_masks, pack
 from omni_core.prefix import TunedPrefix, prefix_of_tokens
 from omni_core.progress import Progress, silent
-from omni_core.training_loop import Curve, Schedule, batch_alike, run
+from omni_core.training_loop import Curve, Schedule, batches_alike, run
 
 IGNORED = -100
 VALIDATION_BATCH = 32
@@ -108,9 +108,10 @@ def train_alignment(
     """Phase one, in place."""
     wanted = _classes_to_hear(adapter, lm, data.turns)
     lengths = [len(data.features[turn["question_id"]]) for turn in data.turns]
+    rows_of = batches_alike(lengths, settings.alignment_batch, settings.seed)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = batch_alike(lengths, settings.alignment_batch, settings.seed, step)
+        rows = rows_of(step)
         features = [data.heard(data.turns[row]) for row in rows]
         return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 

@@ -13,7 +13,7 @@ from data_contracts.errors import SourceError
 from data_contracts.train import SpeakSettings
 from omni_core.progress import Progress, silent
 from omni_core.speech_heads.talker import Conditioning, Talker
-from omni_core.training_loop import Curve, Schedule, batch_alike, run
+from omni_core.training_loop import Curve, Schedule, batches_alike, run
 
 LATENT_WEIGHT, DURATION_WEIGHT, PROSODY_WEIGHT = 3.0, 0.3, 0.1
 
@@ -84,10 +84,10 @@ def train(
 ) -> None:
     """Train in place; bfloat16 multiplications, float32 weights."""
     set_prosody_scale(talker, answers)
-    lengths = [answer.codes.shape[1] for answer in answers]
+    rows_of = batches_alike([answer.codes.shape[1] for answer in answers], settings.batch, settings.seed)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        batch = [answers[row] for row in batch_alike(lengths, settings.batch, settings.seed, step)]
+        batch = [answers[row] for row in rows_of(step)]
         with torch.autocast("cpu", torch.bfloat16):
             return _losses(talker, batch, settings.code_dropout, settings.decoded)
 

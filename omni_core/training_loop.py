@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -66,21 +67,23 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-def batch_alike(lengths: Sequence[int], batch: int, seed: int, step: int) -> list[int]:
-    """Rows of a step's batch, of like length: padding is work for nothing (a fifth of a step). Every row comes up once a round.
+def batches_alike(lengths: Sequence[int], batch: int, seed: int) -> Callable[[int], list[int]]:
+    """Step -> rows of its batch, of like length: padding is work for nothing (a fifth of a step). Every row comes up once a round.
 
     Rows are shuffled, sorted within pools of NEIGHBOURS batches and cut, and the batches shuffled, anew each round.
     """
-    round_, place = divmod(step, -(-len(lengths) // batch))
-    generator = step_generator(seed, round_)
-    order = torch.randperm(len(lengths), generator=generator).tolist()
-    pools = [order[at : at + NEIGHBOURS * batch] for at in range(0, len(order), NEIGHBOURS * batch)]
-    cut = [
-        sorted(pool, key=lambda row: lengths[row])[at : at + batch]
-        for pool in pools
-        for at in range(0, len(pool), batch)
-    ]
-    return cut[int(torch.randperm(len(cut), generator=generator)[place])]
+
+    @lru_cache(maxsize=1)
+    def batches_of(round_: int) -> list[list[int]]:
+        generator = step_generator(seed, round_)
+        order = torch.randperm(len(lengths), generator=generator).tolist()
+        pools = [order[at : at + NEIGHBOURS * batch] for at in range(0, len(order), NEIGHBOURS * batch)]
+        sorted_pools = [sorted(pool, key=lambda row: lengths[row]) for pool in pools]
+        cut = [pool[at : at + batch] for pool in sorted_pools for at in range(0, len(pool), batch)]
+        return [cut[index] for index in torch.randperm(len(cut), generator=generator).tolist()]
+
+    steps = -(-len(lengths) // batch)
+    return lambda step: batches_of(step // steps)[step % steps]
 
 
 def run(

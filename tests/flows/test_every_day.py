@@ -4,18 +4,15 @@ new data, `omni down`. Real servers on free loopback ports, a real worker, real 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -24,6 +21,7 @@ import pytest
 from flows.services import layout, supervision
 from tests.chromium import chromium
 from tests.flows import tiny
+from tests.webhook import receiver
 
 PATIENCE_S, EVERY_S = 60, 0.3
 """How long nothing may happen: no run, no line of the worker."""
@@ -125,23 +123,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def webhook():
     """(port, messages) of a receiver on this machine."""
-    messages = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self):
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server.server_port, messages
-    server.shutdown()
-    thread.join()
+    with receiver() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from torch import nn
 
 from data_contracts.errors import StorageError
 from omni_core.progress import silent
-from omni_core.training_loop import Curve, Schedule, batch_alike, run, step_generator
+from omni_core.training_loop import Curve, Schedule, batches_alike, run, step_generator
 
 
 class Killed(Exception):
@@ -75,7 +75,7 @@ def test_training_lowers_the_loss(tmp_path):
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=200), st.integers(1, 16), st.integers(0, 3))
 def test_every_example_comes_up_once_a_round_in_batches_of_like_length(lengths, batch, round_):
     steps = -(-len(lengths) // batch)
-    batches = [batch_alike(lengths, batch, 0, round_ * steps + at) for at in range(steps)]
+    batches = [batches_alike(lengths, batch, 0)(round_ * steps + at) for at in range(steps)]
     assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
     assert max(map(len, batches)) <= batch
 
@@ -88,6 +88,6 @@ def test_batches_of_like_length_pad_less_than_shuffled_ones_and_differ_from_roun
             max(lengths[row] for row in rows) * len(rows) - sum(lengths[row] for row in rows) for rows in batches
         )
 
-    first, second = ([batch_alike(lengths, 16, 0, 32 * r + at) for at in range(32)] for r in (0, 1))
+    first, second = ([batches_alike(lengths, 16, 0)(32 * r + at) for at in range(32)] for r in (0, 1))
     assert padding(first) < padding([list(range(at, at + 16)) for at in range(0, 512, 16)]) / 3
     assert first != second

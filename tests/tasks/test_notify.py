@@ -1,8 +1,5 @@
 """Messages leave through a real Prefect webhook block and arrive at a real receiver on this machine."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +17,7 @@ from data_contracts.promote import Promotion
 from data_contracts.report import Report
 from data_contracts.retrain import Outcome, RetrainSettings
 from tasks.notify import block_of, tell, tell_outcome
+from tests.webhook import receiver
 
 BLOCK = "custom-webhook/team"
 
@@ -27,28 +25,13 @@ BLOCK = "custom-webhook/team"
 @pytest.fixture(scope="module")
 def received(prefect_server):
     """What a webhook on this machine was sent; the block custom-webhook/team sends there."""
-    messages = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self):
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    for name, port in (("team", server.server_port), ("nobody-home", 9)):
-        CustomWebhookNotificationBlock(
-            name=name, url=f"http://127.0.0.1:{port}/hook", json_data={"subject": "{{subject}}", "text": "{{body}}"}
-        ).save(name, overwrite=True, _sync=True)
-    Secret(value="x").save("mute", overwrite=True, _sync=True)
-    yield messages
-    server.shutdown()
-    thread.join()
+    with receiver() as (here, messages):
+        for name, port in (("team", here), ("nobody-home", 9)):
+            CustomWebhookNotificationBlock(
+                name=name, url=f"http://127.0.0.1:{port}/hook", json_data={"subject": "{{subject}}", "text": "{{body}}"}
+            ).save(name, overwrite=True, _sync=True)
+        Secret(value="x").save("mute", overwrite=True, _sync=True)
+        yield messages
 
 
 def outcome(decision: str, promoted: bool) -> Outcome:
