@@ -34,9 +34,10 @@ demo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
 demo: weights  ## the main job twice: preset quickstart, then one component swapped
 	@$(BIN)/omni demo
 
-# Two processes of one thread each (tests/conftest.py); a file stays in one of them, and with it its fixtures.
+# Two processes of one thread each; a file stays in one of them, and with it its fixtures. In the order of tests/conftest.py:
+# xdist's own, by the number of tests, would start the longest file last.
 test: weights  ## all tests
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup  ## lint, format, types, import rules
 	$(BIN)/ruff check .
