@@ -33,6 +33,7 @@ LINE, SETTLED = "line.", "settled."
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 SERVED_COLUMNS = {"audio": "string", "text": "string", "sample_rate_hz": "long", "outcome": "string"}
 ROOT = Path(__file__).resolve().parent.parent
+SERVED_CODE = (ROOT / "omni_core", ROOT / "data_contracts")
 PAGE = 200
 SERVING_PACKAGES = (
     "mlflow", "numpy", "onnxruntime", "pydantic", "pyarrow", "safetensors", "soundfile", "soxr", "torch", "torchaudio",
@@ -148,7 +149,7 @@ def register(
             name="assistant",
             python_model=str(SERVED_MODEL),
             artifacts={role: str(path) for role, path in artifacts.items()} | {"card": str(card)},
-            code_paths=[str(ROOT / "omni_core"), str(ROOT / "data_contracts")],
+            code_paths=[str(path) for path in SERVED_CODE],
             pip_requirements=_requirements(),
             signature=signature,
         )

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from tasks import registry, tracking
-from tests.tasks.registered import NAMES, REPOSITORY, Place, Promoter, small
+from tests.tasks.registered import NAMES, Place, Promoter, small
 
 
 @pytest.fixture
@@ -18,13 +18,12 @@ def small_models(monkeypatch):
     monkeypatch.setattr(registry, "SERVED_MODEL", small.PARROT)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def house(tmp_path_factory):
     """A home with its own database and four registered versions, for all tests; each takes a name of its own."""
     home = tmp_path_factory.mktemp("house")
     small.register_all(home)
-    yield str(home)
-    registry.SERVED_MODEL = REPOSITORY / "tasks" / "served_model.py"
+    return str(home)
 
 
 @pytest.fixture
@@ -40,13 +39,12 @@ def place_on_server(server, tmp_path, monkeypatch):
     return Place(str(tmp_path), small.copy(tmp_path, next(NAMES)))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def promoter():
-    made = []
-    yield lambda *words: made.append(Promoter(*words)) or made[-1]
-    for one in made:
-        one.process.kill()
-        one.process.wait(10)
+    one = Promoter()
+    yield one
+    one.process.kill()
+    one.process.wait(10)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,23 +62,29 @@ class Place:
 
 
 class Promoter:
-    """The process that promotes and kills."""
+    """The process that promotes and kills; one for all tests of a file, as it imports for seconds."""
 
-    def __init__(self, uri: str = ""):
+    def __init__(self) -> None:
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-        environment |= {"MLFLOW_TRACKING_URI": uri} if uri else {}
         command = [sys.executable, str(Path(small.__file__))]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True, env=environment)  # fmt: skip
-        assert self.process.stdout.readline() == "ready\n", self.process.stderr.read()
+        # no pipe: one that nobody empties would be full after a hundred promotions
+        self.said = tempfile.NamedTemporaryFile("r")  # noqa: SIM115 closed with the object
+        with open(self.said.name, "ab") as said:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said,
+                                            text=True, env=environment)  # fmt: skip
+        assert self.process.stdout.readline() == "ready\n", self.said.read()
+        self.numbers = itertools.count()
 
     def __call__(self, **order):
-        self.process.stdin.write(json.dumps(order) + "\n")
+        self.said.read()
+        number = next(self.numbers)
+        self.process.stdin.write(json.dumps(order | {"number": number}) + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        while (answer := json.loads(self.process.stdout.readline()))["number"] != number:
+            pass  # a test that ran out of time has not waited for it
+        return answer
 
     def refusal(self) -> str:
-        """The one sentence that it has said to a person; MLflow's warnings apart."""
-        self.process.stdin.close()
-        (said,) = [line for line in self.process.stderr if line.startswith("omni: ")]
+        """The one sentence that the last order made it say to a person; MLflow's warnings apart."""
+        (said,) = [line for line in self.said if line.startswith("omni: ")]
         return said

@@ -4,17 +4,21 @@ Run as a program it is a process that promotes when it is told to and dies when 
 
     python small_registry.py    stdin: {"home": ..., "name": ..., "versions": ["2"], "kill_after_s": 0.1}    stdout: [how each ended]
 
-It forks a child for every promotion (MLflow's import is paid once) and sends SIGKILL to it.
+It forks a child for every promotion (what a process does once, imports above all, is paid once) and sends SIGKILL to it.
+An order with a "server" is one to the registry behind that address.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +35,8 @@ from tasks import registry
 from tasks.home import store_of
 
 PARROT = Path(__file__).with_name("parrot.py")
+CODE = (registry.ROOT / "omni_core" / "audio.py",)
+"""What travels with a parrot: a hundred files more are a hundred requests more of every look through a server."""
 FIRST = "parrot"
 COMPONENTS = {
     "language_model": {"name": "huggingface", "weights": "bundled:smollm2_135m_instruct", "system_prompt": "Answer."},
@@ -102,12 +108,12 @@ def register(home, voice: str, champion: str = "") -> str:
     from tasks import tracking
     from tasks.promote import register_winner
 
-    registry.SERVED_MODEL = PARROT
     new, decided, judged, old, questions = journey(home, voice, champion)
     flow = tracking.FlowRun(f"flow-{voice}-{champion}", str(home))
     run_id = tracking.run_of(flow)
     before = old.digest if old else ""
-    number = register_winner(run_id, new, decided, judged, before, questions, settings(), str(home))
+    with patch.object(registry, "SERVED_MODEL", PARROT), patch.object(registry, "SERVED_CODE", CODE):
+        number = register_winner(run_id, new, decided, judged, before, questions, settings(), str(home))
     tracking.close_run(flow.id, "FINISHED")
     return number
 
@@ -148,7 +154,7 @@ def _promote_in_a_child(home: str, name: str, version: str) -> int:
     os._exit(code)
 
 
-def _obey() -> None:
+def _import_all() -> None:
     import filelock  # noqa: F401
     import mlflow.pyfunc.model
     import mlflow.store.model_registry.sqlalchemy_store
@@ -161,9 +167,30 @@ def _obey() -> None:
     # Once a process MLflow looks through all that is installed, for about a second: paid here, not by every child.
     requirements_utils._init_modules_to_packages_map()
     omni_core.probe.machine()
+
+
+def _rehearse(home: str, name: str) -> None:
+    """A whole promotion in a copy of the database, whose connections no child uses: a first one maps tables, imports and
+    compiles statements for longer than it then promotes."""
+    from tasks.champion import promote_version
+
+    with tempfile.TemporaryDirectory() as copied:
+        shutil.copy(f"{home}/mlflow.db", copied)
+        promote_version(copied, "2", settings(name))
+
+
+def _obey() -> None:
+    from tasks import tracking
+
+    _import_all()
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)
+        tracking.USERS_SERVER = order.get("server")
+        if "rehearse" in order:
+            _rehearse(order["home"], order["name"])
+            print(json.dumps({"number": order.get("number")}), flush=True)
+            continue
         homes = order.get("homes", [order.get("home")] * len(order["versions"]))
         start = time.monotonic()
         children = [
@@ -174,7 +201,8 @@ def _obey() -> None:
             for child in children:
                 os.kill(child, signal.SIGKILL)
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-        print(json.dumps({"codes": codes, "seconds": time.monotonic() - start}), flush=True)
+        seconds = time.monotonic() - start
+        print(json.dumps({"number": order.get("number"), "codes": codes, "seconds": seconds}), flush=True)
 
 
 if __name__ == "__main__":

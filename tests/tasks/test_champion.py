@@ -20,10 +20,10 @@ QUESTION = base64.b64encode(encode_wav(0.3 * np.ones(800, np.float32), 16_000)).
 pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("small_models")]
 
 
-def kill_often(place: Place, promoter: Promoter, kills: int, seed: int) -> dict[str, int]:
+def kill_often(place: Place, promoter: Promoter, kills: int, seed: int, **where: str) -> dict[str, int]:
     """Promote and kill at random moments; how often the kill fell before the line, before its aliases, and after."""
     rng, fell = random.Random(seed), {"before the line": 0, "before it was settled": 0, "after": 0}
-    order = {"home": place.home, "name": place.name}
+    order = {"home": place.home, "name": place.name, **where}
     whole = min(promoter(**order, versions=[version])["seconds"] for version in ("2", "3", "2"))
     now = place.standing
     for kill in range(kills):
@@ -45,7 +45,8 @@ def kill_often(place: Place, promoter: Promoter, kills: int, seed: int) -> dict[
 
 
 def test_a_hundred_kills_at_random_moments_leave_one_valid_champion_each(place, promoter):
-    fell = kill_often(place, promoter(), KILLS, seed=0)
+    promoter(home=place.home, name=place.name, rehearse=True)
+    fell = kill_often(place, promoter, KILLS, seed=0)
     print(f"kills fell {fell}")
     assert sum(fell.values()) == KILLS and fell["before the line"] > 10 and fell["after"] > 5
     last = place.standing.champion
@@ -55,7 +56,7 @@ def test_a_hundred_kills_at_random_moments_leave_one_valid_champion_each(place, 
 
 
 def test_kills_of_a_client_of_a_server_leave_one_valid_champion_each(place_on_server, promoter, server):
-    fell = kill_often(place_on_server, promoter(server), KILLS_THROUGH_A_SERVER, seed=1)
+    fell = kill_often(place_on_server, promoter, KILLS_THROUGH_A_SERVER, seed=1, server=server)
     print(f"kills fell {fell}")
     assert sum(fell.values()) == KILLS_THROUGH_A_SERVER
 
@@ -77,21 +78,20 @@ def test_a_kill_between_the_line_and_its_aliases_is_mended_by_whoever_comes_next
 
 
 def test_of_two_promotions_at_once_one_wins_and_one_is_refused(place, promoter):
-    promote = promoter()
-    ended = promote(home=place.home, name=place.name, versions=["2", "4"])["codes"]
+    ended = promoter(home=place.home, name=place.name, versions=["2", "4"])["codes"]
     assert sorted(ended) == [0, 2]
     assert place.the_one_champion() == ("2" if ended[0] == 0 else "4")
-    refusal = promote.refusal()
+    refusal = promoter.refusal()
     assert f"another promotion of {place.name} is under way" in refusal or "was compared with model" in refusal
 
 
 def test_of_two_machines_on_one_server_one_wins_and_one_is_refused(place_on_server, promoter, server, tmp_path):
-    place, promote = place_on_server, promoter(server)
+    place = place_on_server
     homes = [str(tmp_path / "one"), str(tmp_path / "other")]
-    ended = promote(homes=homes, name=place.name, versions=["2", "4"])["codes"]
+    ended = promoter(homes=homes, name=place.name, versions=["2", "4"], server=server)["codes"]
     assert sorted(ended) == [0, 2]
     assert place.the_one_champion() == ("2" if ended[0] == 0 else "4")
-    refusal = promote.refusal()
+    refusal = promoter.refusal()
     assert "was faster" in refusal or "was compared with model" in refusal
     assert not (tmp_path / "one" / "mlflow.db").exists()
     assert place.roll_back().version == place.the_one_champion() == "1"
