@@ -11,21 +11,35 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows import forked
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 
+def environment() -> dict[str, str]:
+    """Without what earlier tests in this process have set."""
+    unwanted = ("PREFECT_HOME", "MLFLOW_TRACKING_URI")
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
 def omni(*words: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    for name in ("PREFECT_HOME", "MLFLOW_TRACKING_URI"):  # earlier tests in this process have set them
-        environment.pop(name, None)
+    """A command as a shell starts it."""
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *words],
         cwd=folder,
-        env=environment,
+        env=environment() | {"PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+@pytest.fixture(scope="module")
+def quick():
+    """As omni, of a process that has imported MLflow: forked.py."""
+    server = forked.Forked(environment(), forked.REGISTRY)
+    yield lambda *words: server.run(*words, folder=REPOSITORY)
+    server.close()
 
 
 def test_help_answers_at_once():
@@ -93,24 +107,22 @@ def house(tmp_path_factory):
     )
     small = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(small)
-    from tasks import registry
     from tasks.champion import promote_version
 
-    served, home = registry.SERVED_MODEL, str(tmp_path_factory.mktemp("house"))
+    home = str(tmp_path_factory.mktemp("house"))
     small.register_all(home)
-    registry.SERVED_MODEL = served
     promote_version(home, "1", small.settings())
     return home
 
 
-def test_promote_history_rollback_in_turn(house):
+def test_promote_history_rollback_in_turn(house, quick):
     where = ("--home", house, "--model", "parrot")
-    promoted = omni("promote", *where)
+    promoted = quick("promote", *where)
     assert promoted.stdout == "version 4 of parrot is the champion\n", promoted.stderr
-    refused = omni("promote", "2", *where)
+    refused = quick("promote", "2", *where)
     assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1
     assert "omni: version 2 of parrot was compared with model" in refused.stderr
-    table = omni("history", *where).stdout
+    table = quick("history", *where).stdout
     assert "promote" in table and "champion: version 4" in table
 
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,7 +131,7 @@ def test_promote_history_rollback_in_turn(house):
     assert back.stdout == "version 1 of parrot is the champion again\n", back.stderr
     # the processor's time: what a clock shows on a machine that does nothing else
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
-    assert "rollback" in omni("history", *where).stdout
+    assert "rollback" in quick("history", *where).stdout
 
 
 def test_a_model_of_the_registry_is_named_to_a_listening_test_as_it_is_elsewhere(house):
@@ -136,11 +148,11 @@ def test_a_model_of_the_registry_is_named_to_a_listening_test_as_it_is_elsewhere
         named(store, "nobody", house, "parrot")
 
 
-def test_what_a_hand_did_is_shown_by_the_history_and_mended_by_a_rollback(house):
+def test_what_a_hand_did_is_shown_by_the_history_and_mended_by_a_rollback(house, quick):
     from tasks import tracking
 
     where = ("--home", house, "--model", "parrot")
     tracking.connect(house).delete_registered_model_alias("parrot", "champion")
-    assert "was deleted by hand; `omni rollback --to 1` puts it back" in omni("history", *where).stdout
-    assert omni("rollback", "--to", "1", *where).returncode == 0
-    assert "champion: version 1" in omni("history", *where).stdout
+    assert "was deleted by hand; `omni rollback --to 1` puts it back" in quick("history", *where).stdout
+    assert quick("rollback", "--to", "1", *where).returncode == 0
+    assert "champion: version 1" in quick("history", *where).stdout

@@ -9,10 +9,9 @@ Kills within a promotion have a test of their own beside the registry's.
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -27,8 +26,9 @@ from data_contracts.retrain import RetrainSettings
 from data_contracts.train import Checkpoint, FittedCodec
 from omni_core.store import CARD, ArtifactStore, sha256_of
 from tests.flows import tiny
+from tests.flows.forked import FLOW, Forked
 
-SPEAK_STEPS, CHECKPOINT_EVERY = 300, 5
+SPEAK_STEPS, CHECKPOINT_EVERY = 120, 5
 SECONDS_A_START = 240
 A = TypeVar("A", bound=Artifact)
 pytestmark = pytest.mark.timeout(900)
@@ -95,32 +95,35 @@ def broken(home: Path) -> list[str]:
     return found
 
 
-def start(settings_file: Path, home: Path, api_url: str, until: Callable[[str], bool] | None) -> Start:
+def start(omni: Forked, settings_file: Path, home: Path, until: Callable[[str], bool] | None) -> Start:
     """Run `omni run` in a group of its own and kill the group as soon as `until`(what it said) is true."""
     log = settings_file.with_suffix(".log")
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(tiny.REPOSITORY),
-        "PREFECT_API_URL": api_url,
-        "PREFECT_HOME": str(home / "prefect"),
-    }
-    for name in ("MLFLOW_TRACKING_URI", "PYTHONDONTWRITEBYTECODE"):  # without bytecode a start costs 12 s more
-        environment.pop(name, None)
-    with open(log, "w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "run", str(settings_file)],
-            cwd=settings_file.parent, env=environment, stdout=file, stderr=file, start_new_session=True,
-        )  # fmt: skip
+    log.unlink(missing_ok=True)
+    log.touch()
+    process = omni.start("run", str(settings_file), folder=settings_file.parent, out=log, err=log)
+    code, deadline = None, time.monotonic() + SECONDS_A_START
     try:
-        deadline = time.monotonic() + SECONDS_A_START
-        while process.poll() is None and time.monotonic() < deadline and not (until and until(log.read_text())):
-            time.sleep(0.005)
+        while code is None and time.monotonic() < deadline and not (until and until(log.read_text())):
+            code = omni.returncode(wait_s=0.005)
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if code is None:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process, signal.SIGKILL)
+            code = omni.returncode(wait_s=60)
     made = {f"{folder.parent.name}/{folder.name}": written_at(folder) for folder in visible(home)}
-    return Start(log.read_text(), made, broken(home), process.returncode)
+    return Start(log.read_text(), made, broken(home), code)
+
+
+@contextmanager
+def forked_omni(home: Path, api_url: str) -> Iterator[Forked]:
+    """`omni` as a user of this home and this Prefect server starts it, but for its imports, which take seconds."""
+    environment = {**os.environ, "PREFECT_API_URL": api_url, "PREFECT_HOME": str(home / "prefect")}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    omni = Forked(environment, FLOW)
+    try:
+        yield omni
+    finally:
+        omni.close()
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +145,8 @@ def chain(tmp_path_factory, prefect_server) -> Chain:
         "evaluate": lambda said: bool(re.search("^evaluate: ", said, re.MULTILINE)),
         "": None,
     }
-    url = PREFECT_API_URL.value()
-    return Chain(settings, {name: start(settings_file, home, url, until) for name, until in moments.items()})
+    with forked_omni(home, PREFECT_API_URL.value()) as omni:
+        return Chain(settings, {name: start(omni, settings_file, home, until) for name, until in moments.items()})
 
 
 def test_each_start_but_the_last_was_killed_and_the_last_one_ends(chain):
