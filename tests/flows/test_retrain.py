@@ -234,7 +234,8 @@ def test_the_champion_answered_in_turn_with_the_challenger(first):
     assert all((row["total_s"] is None) == (row["round"] > 0) for row in rows)
 
 
-def test_the_flow_compare_times_two_known_models_in_one_session(first):
+def test_two_models_are_compared_by_name_timed_in_one_session_and_nothing_is_promoted(first):
+    from data_contracts.errors import PromotionError
     from data_contracts.every_day import CompareRunSettings
     from flows.compare import compare
     from tasks.home import store_of
@@ -247,9 +248,14 @@ def test_the_flow_compare_times_two_known_models_in_one_session(first):
     (swapped,) = {run.info.run_id for run in runs if run.data.tags.get("lineage.quantize", ours) != ours}
     groups = {name: getattr(settings, name) for name in ("benchmark", "promote")}
     groups["compare"] = settings.compare.model_copy(update={"replicates": 250})  # not the verdict that is known
-    verdict = compare(CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups))
+    chosen = CompareRunSettings(home=settings.home, challenger=swapped[:12], champion="champion", **groups)
+    versions = client.search_model_versions()
+    verdict = compare(chosen)
+    assert client.search_model_versions() == versions
     last = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], max_results=1)[0]
     assert last.info.status == "FINISHED" and "lineage.compare" in last.data.tags
+    with pytest.raises(PromotionError, match="has no version 'previous'"):
+        compare(chosen.model_copy(update={"champion": "previous"}))
     latency = store_of(settings.home).load(LatencyReport, verdict.inputs["latency"])
     assert latency.inputs["champion"] == outcome.evaluation.inputs["model"] != latency.inputs["model"]
     assert "time_to_first_audio_p95_ms" in verdict.facts["comparisons"]
@@ -294,22 +300,6 @@ def test_a_source_that_vanished_is_one_sentence(first, tmp_path):
     gone = settings.ingest.model_copy(update={"sources": (str(tmp_path / "gone"),)})
     with pytest.raises(SourceError, match="gone' is not a folder"):
         retrain(settings.model_copy(update={"ingest": gone}))
-
-
-def test_two_models_are_compared_by_name_and_nothing_is_promoted(first):
-    from data_contracts.errors import PromotionError
-    from data_contracts.every_day import CompareRunSettings
-    from flows.compare import compare
-    from tasks.tracking import EXPERIMENT, connect
-
-    settings, _ = first
-    client = connect(settings.home)
-    runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id], order_by=["start_time"])
-    chosen = CompareRunSettings(home=settings.home, challenger=runs[0].info.run_id[:10], champion="champion")
-    verdict = compare(chosen.model_copy(update={"compare": settings.compare}))
-    assert verdict.facts["decision"] == "INCONCLUSIVE" and verdict.facts["comparisons"]["own_speech_wer"]["gain"] == 0
-    with pytest.raises(PromotionError, match="has no version 'previous'"):
-        compare(chosen.model_copy(update={"champion": "previous"}))
 
 
 def test_the_champion_s_latency_is_measured_anew_whatever_the_cache_holds(first):
