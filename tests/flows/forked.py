@@ -76,6 +76,8 @@ def _child(order: dict) -> int:
 
     try:
         return main(order["words"])
+    except SystemExit as end:  # --help, or words that the parser does not know
+        return int(end.code or 0)
     except BaseException:
         traceback.print_exc()
         return 1
