@@ -108,10 +108,10 @@ def train_alignment(
     """Phase one, in place."""
     wanted = _classes_to_hear(adapter, lm, data.turns)
     lengths = [len(data.features[turn["question_id"]]) for turn in data.turns]
-    rows_of = batches_alike(lengths, settings.alignment_batch, settings.seed)
+    drawn = batches_alike(lengths, settings.alignment_batch, settings.seed)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        rows = rows_of(step)
+        rows = drawn(step)
         features = [data.heard(data.turns[row]) for row in rows]
         return {"loss": _alignment_loss(adapter, features, [wanted[row] for row in rows])}
 

@@ -84,10 +84,10 @@ def train(
 ) -> None:
     """Train in place; bfloat16 multiplications, float32 weights."""
     set_prosody_scale(talker, answers)
-    rows_of = batches_alike([answer.codes.shape[1] for answer in answers], settings.batch, settings.seed)
+    drawn = batches_alike([answer.codes.shape[1] for answer in answers], settings.batch, settings.seed)
 
     def loss_of(step: int) -> dict[str, Tensor]:
-        batch = [answers[row] for row in rows_of(step)]
+        batch = [answers[row] for row in drawn(step)]
         with torch.autocast("cpu", torch.bfloat16):
             return _losses(talker, batch, settings.code_dropout, settings.decoded)
 

@@ -120,7 +120,7 @@ class ProgressArtifact:
     """Progress of one task as an artifact of its task run; calls within two seconds of the last are passed over."""
 
     def __init__(self, stage: str, task: str):
-        self.key = re.sub(r"[^a-z0-9]+", "-", task.lower())
+        self.key = "progress-" + re.sub(r"[^a-z0-9]+", "-", task.lower())  # `report` is the link to the page
         self.stage, self.last, self.percent = stage, -float("inf"), -1.0
         self.artifact: UUID | None = None
         self.broken = False

@@ -103,7 +103,10 @@ class House:
 
 def shown_by(house, run) -> dict:
     """Key -> artifact of a run."""
-    return {one.key: one for one in house.ask(lambda client: client.read_artifacts()) if one.flow_run_id == run.id}
+    of_run = [one for one in house.ask(lambda client: client.read_artifacts()) if one.flow_run_id == run.id]
+    kinds = {one.key: {other.type for other in of_run if other.key == one.key} for one in of_run}
+    assert all(len(types) == 1 for types in kinds.values()), kinds
+    return {one.key: one for one in of_run}
 
 
 def page_behind(house, link: str) -> str:
@@ -254,7 +257,7 @@ def test_an_approval_given_in_the_ui_promotes_and_is_in_the_history(house, page)
 def test_the_run_shows_its_verdict_its_latency_its_progress_and_where_the_report_is(house):
     run = house.completed()
     shown = shown_by(house, run)
-    assert {"verdict", "latency", "report", "mlflow-run", "train-speak"} <= set(shown)
+    assert {"verdict", "latency", "report", "mlflow-run", "progress-train-speak"} <= set(shown)
     assert run.parameters["settings"]["title"] in page_behind(house, shown["report"].data)
 
 

@@ -97,10 +97,15 @@ def small(home: str) -> int:
 
 def test_a_task_s_progress_is_an_artifact_that_ends_at_a_hundred(prefect_server, tmp_path):
     assert small(str(tmp_path)) == 4
-    (shown_there,) = artifacts("works-long")
+    (shown_there,) = artifacts("progress-works-long")
     assert (
         float(shown_there.data) == 100.0 and shown_there.description == "works utterances/question-00_1.parquet: done"
     )
+
+
+def test_the_progress_of_a_task_has_no_key_of_what_a_run_shows():
+    """The task `report`, when it took two seconds, stood in place of the link to the report."""
+    assert ui_artifacts.ProgressArtifact("report", "report").key == "progress-report"
 
 
 def test_a_server_that_takes_no_artifact_stops_nothing(monkeypatch, latency):
