@@ -1,4 +1,4 @@
-"""What quantize takes and returns: the complete model as it will be served, and what quantization cost."""
+"""What quantize takes and returns: the language model and the complete model as they will be served, and what that cost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ class QuantizeSettings(Settings):
 
     weight_quantizer: member_of("weight_quantizers") = "onnx_int8"
     """Member of omni_core/weight_quantizers/."""
+
+
+class QuantizedLanguageModel(Artifact):
+    """A frozen language model as it will be served: language_model/, tokenizer/, embeddings.safetensors.
+
+    facts: logit_cosine (quantized against float32, behind the tuned prefix), token_agreement, float32_bytes, context.
+    """
+
+    kind: ClassVar[str] = "language_model"
 
 
 class QuantizedModel(Artifact):

@@ -45,6 +45,8 @@ class SpeakSettings(Settings):
 
     steps: int = Field(600, ge=1)
     """Training steps."""
+    warm_steps: int = Field(0, ge=0)
+    """Training steps of a head that starts from another one's weights; 0: as many as from random weights."""
     batch: int = Field(32, ge=1)
     """Answers a step."""
     decoded: int = Field(16, ge=1)
@@ -54,11 +56,15 @@ class SpeakSettings(Settings):
     code_dropout: float = Field(0.4, ge=0, le=1)
     """Share of the previous codes that are replaced at random, so that the head trusts its conditioning."""
     start: str = Field("auto", min_length=1)
-    """What the head starts from, if that beats random weights on validation: auto (the champion's head, when codec, language and shape are the same), champion (an error when that does not fit), random, or the folder of a served model."""
+    """What the head starts from, if that beats random weights on validation: auto (the champion's head, when language and shape are the same; after a swap of the codec without what knows its codes), champion (an error when that does not fit), random, or the folder of a served model."""
     checkpoint_every_steps: int = Field(50, ge=1)
     """Interrupted training resumes from the last of these."""
     seed: int = 0
     """Seed of initial weights and of the order of the data."""
+
+    def steps_from(self, is_warm: bool) -> int:
+        """Training steps from another head's weights or from random ones."""
+        return self.warm_steps if is_warm and self.warm_steps else self.steps
 
 
 class RecipeStageSettings(Settings):

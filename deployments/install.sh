@@ -75,3 +75,7 @@ has_torch || install_torch
 echo "installing requirements.lock"
 install_lock
 quietly install --no-deps --no-compile --no-build-isolation --editable "$here"
+# Byte code, once and by all cores: else the first run makes it, every process of it its own. A package may hold files that
+# are not Python, templates for one.
+echo "compiling the packages"
+"$venv/bin/python" -m compileall -q -j 0 "$venv/lib/python3.11/site-packages" >/dev/null 2>&1 || true

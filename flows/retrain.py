@@ -42,7 +42,8 @@ def retrain(settings: RetrainSettings) -> Outcome:
 
     manifest = ingest(settings.ingest, home)
     trained = train(manifest, settings, plan.starts)  # features, codec, the speech head's stages: flows/training.py
-    model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
+    weights = trained.language_model
+    model = quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, weights, home)
 
     consistency = check_consistency(model, manifest, settings.consistency, settings.evaluate.judge, home)
     champion = current_champion(model, settings.promote, home)

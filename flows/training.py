@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from data_contracts.base import Artifact
 from data_contracts.ingest import Manifest
+from data_contracts.quantize import QuantizedLanguageModel
 from data_contracts.retrain import RetrainSettings
 from data_contracts.train import Checkpoint, FittedCodec
 from omni_core.components import constant
 from tasks.features import answer_codes, encoder_features, for_each, language_model_states, speech_targets
 from tasks.fit import fit_aligner, fit_codec, shards_of_the_voice, shards_to_fit
+from tasks.quantize import quantize_language_model
 from tasks.side_by_side import finish
 from tasks.train import train_listen, train_speak
 from tasks.train_parallel import train_adaption, train_alignment, train_multimodal
@@ -29,12 +31,15 @@ class Trained:
     """Training stage, in order -> its weights."""
     beside: dict[str, Artifact]
     """Task -> what it made on the way, for the report."""
+    language_model: QuantizedLanguageModel | None = None
+    """The frozen one, as it will be served."""
 
     @property
     def journey(self) -> dict[str, Artifact]:
         """Task -> artifact."""
         trained = {f"train {stage}": made for stage, made in self.checkpoints.items()}
-        return {"fit codec": self.codec, **self.beside, **trained}
+        served = {"quantize language model": self.language_model} if self.language_model else {}
+        return {"fit codec": self.codec, **self.beside, **trained, **served}
 
 
 def train(manifest: Manifest, settings: RetrainSettings, starts: dict[str, str]) -> Trained:
@@ -64,9 +69,11 @@ def beside_a_frozen_language_model(manifest: Manifest, settings: RetrainSettings
         targets, states, codec, parts.codec, parts.speech_head, language, steps.speak, speak_from, home
     )
 
-    finish(heard, listen, codec, aligner, targets, states, speak)
+    served = quantize_language_model.submit(listen, manifest, parts.language_model, settings.quantize, home)
+
+    finish(heard, listen, codec, aligner, targets, states, speak, served)
     trained = {"listen": listen.result(), "speak": speak.result()}
-    return Trained(codec.result(), trained, {"fit aligner": aligner.result()})
+    return Trained(codec.result(), trained, {"fit aligner": aligner.result()}, served.result())
 
 
 def with_the_language_model(manifest: Manifest, settings: RetrainSettings, starts: dict[str, str]) -> Trained:

@@ -34,7 +34,7 @@ NEW = "new"
 TRAINED = {"frozen": ("train listen", "train speak"),
            "trained": ("train alignment", "train adaption", "train multimodal")}  # fmt: skip
 """What a speech head does with the language model -> the training stages of the flow that it has (flows/training.py)."""
-OWN = {"frozen": (*TRAINED["frozen"], "fit aligner", "speech targets", "language model states"),
+OWN = {"frozen": (*TRAINED["frozen"], "fit aligner", "speech targets", "language model states", "quantize language model"),
        "trained": (*TRAINED["trained"], "answer codes")}  # fmt: skip
 """Likewise -> all stages that no other head has."""
 RECIPE = ("ingest", "encoder features", "answer codes", "fit codec", "language model", "speech head")
@@ -52,7 +52,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train alignment": (*RECIPE, "alignment training"),
     "train adaption": ("train alignment", *RECIPE, "adaption training"),
     "train multimodal": ("train adaption", *RECIPE, "multimodal training"),
-    "quantize": (*TRAINED["frozen"], *TRAINED["trained"], "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
+    "quantize language model": ("train listen", "ingest", "language model", "weight quantizer"),
+    "quantize": ("quantize language model", *TRAINED["frozen"], *TRAINED["trained"], "fit codec", "ingest", "encoder", "language model", "codec", "speech head",
                  "weight quantizer"),
     "check consistency": ("quantize", "ingest"),
     "benchmark": ("quantize", "ingest"),
@@ -189,7 +190,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
     stages = stages_to_run(changes, kind)
     starts = (starts_of if kind == "frozen" else starts_of_parallel)(settings, champion, changes, stages)
     starts |= starts_of_the_same_before(settings, champion, facts.texts.records, starts, stages)
-    in_words = starts_in_words(settings, starts, champion, changes)
+    in_words = starts_in_words(settings, starts, champion, changes, stages)
     threads = settings.threads or os.cpu_count() or 1
     against = (
         f"compared with version {champion.version}, the champion" if champion else "there is no champion: all is new"
@@ -199,7 +200,7 @@ def make_plan(settings: RetrainSettings, facts: Facts, champion: Champion | None
         rows=plan_rows(settings, facts, changes, stages, lambda stage: roots_of(stage, kind), in_words),
         stages_to_run=stages, starts=starts,
         stages_kept=tuple(stage for stage in stages_of(kind) if stage not in stages),
-        estimates=training_estimates(settings, facts, stages),
+        estimates=training_estimates(settings, facts, stages, starts),
         estimated_for=f"{threads} threads left to it alone; throughput as measured on one AMD EPYC core "
                       "(benchmarks/training_throughput.py)",
         notes=notes_of(settings, facts),

@@ -12,8 +12,10 @@ from omni_core.plan_facts import Facts, lengths_of, trained_parameters
 from omni_core.plan_parallel import starts
 
 
-def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[str, ...]) -> tuple[Estimate, ...]:
-    """Seconds of the training stages that will run, on this machine's cores, left to it alone."""
+def training_estimates(
+    settings: RetrainSettings, facts: Facts, stages: tuple[str, ...], starts: Mapping[str, str]
+) -> tuple[Estimate, ...]:
+    """Seconds of the training stages that will run, on this machine's cores, left to it alone. starts: those of the stages."""
     listen, speak = settings.train.listen, settings.train.speak
     lengths, trained = lengths_of(settings, facts), trained_parameters(settings, facts)
     threads = settings.threads or os.cpu_count() or 1
@@ -32,10 +34,9 @@ def training_estimates(settings: RetrainSettings, facts: Facts, stages: tuple[st
         whole = listen.alignment_steps + listen.answer_steps + listen.text_path_steps
         found.append(Estimate(stage="train listen", steps=whole, seconds=took))
     if "train speak" in stages and "talker" in trained and facts.codec:
-        work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * speak.steps
-        found.append(
-            Estimate(stage="train speak", steps=speak.steps, seconds=estimates.seconds("speak", work, threads))
-        )
+        steps = speak.steps_from(bool(starts.get("train speak")))
+        work = estimates.speak_flops(trained["talker"], facts.codec, lengths, speak.batch, speak.decoded) * steps
+        found.append(Estimate(stage="train speak", steps=steps, seconds=estimates.seconds("speak", work, threads)))
     return tuple(found)
 
 

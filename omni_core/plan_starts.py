@@ -14,8 +14,8 @@ from data_contracts.retrain import RetrainSettings
 from omni_core.start_folder import FROM_THE_CHAMPION, RANDOM, start_folder
 
 Changes = Mapping[str, list[str]]
-SOUND_OF_A_HEAD = ("codec", "language", "speech head")
-"""Parts whose change leaves a talker with other codes, other phonemes or another shape: nothing of it can go on."""
+SHAPE_OF_A_HEAD = ("language", "speech head")
+"""Parts whose change leaves a talker with other phonemes or another shape: nothing of it can go on."""
 
 
 class Donor(Protocol):
@@ -34,10 +34,10 @@ def starts_of(
 ) -> dict[str, str]:
     """Stage -> digest of a model, a folder, or empty for random. Raises ComponentError for a champion that cannot give it."""
     train = settings.train
-    other_sound = [part for part in SOUND_OF_A_HEAD if changes[part]] or ["codec"] * ("fit codec" in stages)
+    other_shape = [part for part in SHAPE_OF_A_HEAD if changes[part]]
     return {
         "train listen": _start_of("train listen", train.listen.start, champion, stages, []),
-        "train speak": _start_of("train speak", train.speak.start, champion, stages, other_sound),
+        "train speak": _start_of("train speak", train.speak.start, champion, stages, other_shape),
     }
 
 
@@ -68,7 +68,11 @@ def _start_of(stage: str, setting: str, champion: Donor | None, stages: tuple[st
 
 
 def starts_in_words(
-    settings: RetrainSettings, starts: Mapping[str, str], champion: Donor | None, changes: Changes
+    settings: RetrainSettings,
+    starts: Mapping[str, str],
+    champion: Donor | None,
+    changes: Changes,
+    stages: tuple[str, ...],
 ) -> dict[str, str]:
     """Stage -> what the plan's table says of it, should it run."""
     fresh = f"prefix from the model's own cache of prompt and {settings.train.listen.prefix_examples} turns"
@@ -78,7 +82,9 @@ def starts_in_words(
         "train listen": _listen_in_words(_name(listen, champion), changes, fresh)
         if listen
         else f"adapter random; {fresh}",
-        "train speak": f"head of {_name(speak, champion)}, if better than random" if speak else "random",
+        "train speak": _speak_in_words(_name(speak, champion), "fit codec" in stages or bool(changes["codec"]))
+        if speak
+        else "random",
     }
 
 
@@ -93,6 +99,10 @@ def _listen_in_words(name: str, changes: Changes, fresh: str) -> str:
     if changes["language model"]:
         return f"{adapter}, its tokens matched by spelling, if better than random; {fresh}"
     return f"{adapter}, and its prefix, each if better than random"
+
+
+def _speak_in_words(name: str, is_codec_new: bool) -> str:
+    return f"head of {name}{', its codes anew' if is_codec_new else ''}, if better than random"
 
 
 def refuse_no_start(settings: RetrainSettings) -> None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from data_contracts.components import ComponentsSettings
+from data_contracts.components import ComponentsSettings, LanguageModelSettings
 from data_contracts.ingest import Manifest
-from data_contracts.quantize import QuantizedModel, QuantizeSettings
+from data_contracts.quantize import QuantizedLanguageModel, QuantizedModel, QuantizeSettings
 from data_contracts.train import Checkpoint, FittedCodec
 from omni_core import bundled_weights, tables
 from omni_core.progress import Progress, silent
@@ -27,6 +27,41 @@ from omni_core.weight_quantizers import folder_size_bytes
 COMPARED_TURNS = 12
 
 
+def quantize_language_model(
+    store: ArtifactStore,
+    listen: Checkpoint,
+    manifest: Manifest,
+    language_model: LanguageModelSettings,
+    settings: QuantizeSettings,
+    home: Path,
+    progress: Progress = silent,
+) -> QuantizedLanguageModel:
+    """Convert a frozen language model and measure it against float32 on validation turns, behind the prefix of `listen`.
+
+    A stage of its own, since no swap of a codec or a talker changes it.
+    """
+    from omni_core.speech_heads._talker_served import convert_language_model
+
+    with store.scratch(QuantizedLanguageModel.kind) as folder:
+        facts = convert_language_model(
+            folder, store.folder(listen), language_model, settings.weight_quantizer, _compared(store, manifest), home,
+            torch.get_num_threads(), progress,
+        )  # fmt: skip
+        return store.commit(
+            QuantizedLanguageModel,
+            folder,
+            inputs={"listen": listen, "manifest": manifest},
+            settings={"language_model": language_model.model_dump(mode="json"), **settings.model_dump(mode="json")},
+            facts=facts,
+        )
+
+
+def _compared(store: ArtifactStore, manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    """(question, answer) texts of the first validation turns."""
+    turns = tables.turns(store, manifest, "validation")[:COMPARED_TURNS]
+    return tuple((turn["question_text"], turn["answer_text"]) for turn in turns)
+
+
 def quantize(
     store: ArtifactStore,
     trained: Mapping[str, Checkpoint],
@@ -35,21 +70,24 @@ def quantize(
     parts: ComponentsSettings,
     settings: QuantizeSettings,
     home: Path,
+    language_model: QuantizedLanguageModel | None = None,
     progress: Progress = silent,
 ) -> QuantizedModel:
-    """Assemble the folder and measure the quantized weights against float32 on validation turns.
+    """Assemble the folder; what is not converted yet is, and measured against float32 on validation turns.
 
-    trained: training stage, in order -> what it left.
+    trained: training stage, in order -> what it left. language_model: the frozen one, converted; None where the head
+    trained it.
     """
     with store.scratch(QuantizedModel.kind) as folder:
         shutil.copytree(store.folder(codec), folder / "codec", ignore=shutil.ignore_patterns("card.json"))
         _copy_weights(folder, parts, home)
-        turns = tables.turns(store, manifest, "validation")[:COMPARED_TURNS]
+        turns = _compared(store, manifest)
         cost = speech_head(parts.speech_head.name).assemble(Assembly(
             folder, {stage: store.folder(made) for stage, made in trained.items()}, parts,
             codec.facts["frame_rate_hz"], settings.weight_quantizer,
-            tuple((t["question_text"], t["answer_text"]) for t in turns), home, torch.get_num_threads(), progress,
+            turns, home, torch.get_num_threads(), progress, store.folder(language_model) if language_model else None,
         ))  # fmt: skip
+        cost = {**cost, **(language_model.facts if language_model else {})}
         card = {"components": parts.model_dump(mode="json"), "language": manifest.settings["language"],
                 "context": cost["context"], "weight_quantizer": settings.weight_quantizer}  # fmt: skip
         (folder / "model.json").write_text(json.dumps(card, indent=1))
@@ -63,7 +101,8 @@ def quantize(
         return store.commit(
             QuantizedModel,
             folder,
-            inputs={**trained, "codec": codec, "manifest": manifest},
+            inputs={**trained, "codec": codec, "manifest": manifest}
+            | ({"language model": language_model} if language_model else {}),
             settings=settings.model_dump(mode="json"),
             facts=facts,
             licences=manifest.licences | codec.licences,

@@ -78,11 +78,12 @@ def train(
     talker: Talker,
     answers: list[SpokenAnswer],
     settings: SpeakSettings,
+    steps: int,
     work: Path,
     curve: Curve,
     progress: Progress = silent,
 ) -> None:
-    """Train in place; bfloat16 multiplications, float32 weights."""
+    """Train in place; bfloat16 multiplications, float32 weights. steps: settings.steps_from(...)."""
     set_prosody_scale(talker, answers)
     drawn = batches_alike([answer.codes.shape[1] for answer in answers], settings.batch, settings.seed)
 
@@ -91,7 +92,7 @@ def train(
         with torch.autocast("cpu", torch.bfloat16):
             return _losses(talker, batch, settings.code_dropout, settings.decoded)
 
-    schedule = Schedule(settings.steps, settings.learning_rate, settings.seed, settings.checkpoint_every_steps)
+    schedule = Schedule(steps, settings.learning_rate, settings.seed, settings.checkpoint_every_steps)
     run("speak", talker, loss_of, schedule, work, curve, progress)
 
 

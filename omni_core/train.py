@@ -211,15 +211,17 @@ def train_speak(
     talker, curve = Talker(config), Curve()
     talker.set_code_vectors(vectors)
     folder, inputs = _folder_of_start(store, start, "speak")
+    random = talker
     if folder:
         speak.set_prosody_scale(talker, answers["train"])
-        talker = start_talker(load_speak(folder / "speak"), talker, answers["validation"], curve)
+        talker = start_talker(load_speak(folder / "speak"), random, answers["validation"], curve)
     work = work_folder(home, "speak", [*targets, *states, codec], speech_head, settings, start=start)
-    speak.train(talker, answers["train"], settings, work, curve, progress)
+    steps = settings.steps_from(talker is not random)
+    speak.train(talker, answers["train"], settings, steps, work, curve, progress)
     if answers["validation"]:
-        curve.add(settings.steps, **speak.validate(talker, answers["validation"]))
+        curve.add(steps, **speak.validate(talker, answers["validation"]))
     not_aligned = [answer for shard in targets for answer in shard.facts["not_aligned"]]
-    facts = {"stage": "speak", "seconds": round(time.monotonic() - started, 1), "answers": len(answers["train"]),
+    facts = {"stage": "speak", "steps": steps, "seconds": round(time.monotonic() - started, 1), "answers": len(answers["train"]),
              "answers_not_aligned": len(not_aligned), "not_aligned": not_aligned,
              "trained_parameters": sum(p.numel() for p in talker.parameters()),
              **{name: curve.last(name) for name in dict.fromkeys(n for _, n, _ in curve.rows)}}  # fmt: skip

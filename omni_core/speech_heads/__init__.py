@@ -46,6 +46,8 @@ class Assembly:
     home: Path
     threads: int
     progress: Progress
+    language_model: Path | None = None
+    """Folder of the QuantizedLanguageModel, for a head beside a frozen language model; None: it is converted here."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class SpeechHead(Protocol):
     LANGUAGE_MODEL: str
 
     def assemble(self, assembly: Assembly) -> dict[str, Any]:
-        """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes, context (as Speaker's)."""
+        """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes, context (as Speaker's); none of a
+        language model that came converted."""
         ...
 
     def serve(self, folder: Path, card: dict[str, Any], threads: int) -> Speaker:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from data_contracts.components import ComponentsSettings
+from data_contracts.components import ComponentsSettings, LanguageModelSettings
 from omni_core import components
 from omni_core.alignment import ALIGNER_FRAME_RATE_HZ
 from omni_core.codecs import Codec
@@ -180,22 +180,46 @@ def teacher_forced(
 
 
 def assemble(assembly: Assembly) -> dict[str, Any]:
-    """Copy both checkpoints, convert the language model, and measure what that cost."""
-    folder, settings = assembly.folder, assembly.parts.language_model
-    quantizer = importlib.import_module(f"omni_core.weight_quantizers.{assembly.weight_quantizer}")
-    lm = components.load("language_models", settings.name, settings, assembly.home)
+    """Copy both checkpoints and the served language model, which is converted first where there is none yet."""
     for stage, trained in assembly.trained.items():
-        shutil.copytree(trained, folder / stage, ignore=shutil.ignore_patterns("card.json", "curve.parquet"))
+        shutil.copytree(trained, assembly.folder / stage, ignore=shutil.ignore_patterns("card.json", "curve.parquet"))
+    if assembly.language_model:
+        shutil.copytree(
+            assembly.language_model, assembly.folder, ignore=shutil.ignore_patterns("card.json"), dirs_exist_ok=True
+        )
+        return {}
+    return convert_language_model(
+        assembly.folder, assembly.trained["listen"], assembly.parts.language_model, assembly.weight_quantizer,
+        assembly.turns, assembly.home, assembly.threads, assembly.progress,
+    )  # fmt: skip
+
+
+def convert_language_model(
+    folder: Path,
+    listen: Path,
+    settings: LanguageModelSettings,
+    weight_quantizer: str,
+    turns: tuple[tuple[str, str], ...],
+    home: Path,
+    threads: int,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write language_model/, tokenizer/ and embeddings.safetensors into the folder, and measure what quantizing cost.
+
+    listen: the stage's folder, behind whose prefix the turns (question, answer) are compared. Facts as of Assembly.
+    """
+    quantizer = importlib.import_module(f"omni_core.weight_quantizers.{weight_quantizer}")
+    lm = components.load("language_models", settings.name, settings, home)
     lm.tokenizer.save_pretrained(folder / "tokenizer")
     save_file({"embeddings": lm.embedding.detach().to(torch.bfloat16).clone()}, folder / "embeddings.safetensors")
-    assembly.progress(0, 1, "converting the language model")
+    progress(0, 1, "converting the language model")
     (folder / "language_model").mkdir()
     quantizer.quantize(lm, folder / "language_model")
-    assembly.progress(1, 1, "converting the language model")
-    served = quantizer.load(folder / "language_model", assembly.threads)
-    prefix = load_listen(folder / "listen")[1].keys_values.numpy()
+    progress(1, 1, "converting the language model")
+    served = quantizer.load(folder / "language_model", threads)
+    prefix = load_listen(listen)[1].keys_values.numpy()
     bytes_before = sum(p.numel() * 4 for p in lm.model.parameters())
-    cost = loss_of_quality(lm, served, prefix, assembly.turns, assembly.progress)
+    cost = loss_of_quality(lm, served, prefix, turns, progress)
     return {**cost, "float32_bytes": bytes_before, "context": lm.context}
 
 

@@ -14,6 +14,7 @@ case "$*" in
     "-m venv "*) [ ! -e "$HERE/no-venv" ] && mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && touch "$3/bin/pip" ;;
     "-m pip --version") [ -e "$(dirname "$0")/pip" ] ;;
     *"version('torch')"*) exit 1 ;;
+    "-m compileall "*) touch "$HERE/compiled"; exit 1 ;;
     "-m pip "*)
         echo "[${PIP_INDEX_URL:-}] ${*:3}" >> "$HERE/log"
         case "$*" in
@@ -98,6 +99,10 @@ def test_no_cpu_build_anywhere_is_one_sentence(machine):
     done = machine.install()
     assert done.returncode == 2 and done.stderr.endswith("set TORCH_CPU_INDEX to an index that has it\n")
     assert "requirements.lock" not in (machine.folder / "log").read_text()
+
+
+def test_packages_are_compiled_and_one_that_cannot_be_stops_nothing(machine):
+    assert machine.install().returncode == 0 and (machine.folder / "compiled").exists()
 
 
 def test_a_half_made_environment_without_pip_is_made_whole(machine):

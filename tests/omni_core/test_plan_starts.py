@@ -45,8 +45,17 @@ def test_what_is_not_trained_again_keeps_the_start_that_it_had(settings):
     assert planned(other_codec, champion_with(settings, listen="bbbb")).starts["train listen"] == "bbbb"
 
 
-def test_another_codec_leaves_nothing_of_the_head(settings):
-    plan = planned(swapped(settings, "codec", patch_frames=5), champion_with(settings))
+def test_another_codec_leaves_all_of_the_head_but_its_codes(settings):
+    few = changed(settings, "train.speak", steps=600, warm_steps=250)
+    plan = planned(swapped(few, "codec", patch_frames=5), champion_with(few))
+    assert plan.starts["train speak"] == "aaaa"
+    assert row(plan, "speech head").warm_start == "head of version 3, its codes anew, if better than random"
+    assert [one.steps for one in plan.estimates if one.stage == "train speak"] == [250]
+    assert [one.steps for one in planned(few, None).estimates if one.stage == "train speak"] == [600]
+
+
+def test_another_shape_leaves_nothing_of_the_head(settings):
+    plan = planned(swapped(settings, "speech_head", width=48), champion_with(settings))
     assert plan.starts["train speak"] == "" and row(plan, "speech head").warm_start == "random"
 
 
@@ -83,9 +92,9 @@ def test_the_champion_as_a_condition_is_refused_where_it_cannot_be_met(settings)
         planned(asked, None)
     speak = changed(settings, "train.speak", start="champion")
     with pytest.raises(
-        ComponentError, match=r"train\.speak\.start is 'champion', but nothing of it fits: codec changed"
+        ComponentError, match=r"train\.speak\.start is 'champion', but nothing of it fits: speech head changed"
     ):
-        planned(swapped(speak, "codec", patch_frames=5), champion_with(speak))
+        planned(swapped(speak, "speech_head", width=48), champion_with(speak))
 
 
 def test_a_champion_with_another_head_has_no_talker_to_give(settings):

@@ -1,4 +1,6 @@
-"""A talker goes on from another one's weights, with or without what reads the language model's states, if that is better."""
+"""A talker goes on from another one's weights, but for what another codec or language model makes void, if that is better."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,10 +12,10 @@ from omni_core.training_loop import Curve
 from omni_core.warm_talker import start_talker, with_weights_of
 
 
-def talker(seed: int, state_width: int = 6, streams: int = 2) -> Talker:
+def talker(seed: int, state_width: int = 6, streams: int = 2, codec: int = 99, rate_hz: float = 10.0) -> Talker:
     torch.manual_seed(seed)
-    made = Talker(TalkerConfig(7, 3, state_width, streams, 11, 10.0, 40.0, 5, width=32, num_layers=1, num_heads=2))
-    torch.manual_seed(99)  # the codec's vectors are the same for all
+    made = Talker(TalkerConfig(7, 3, state_width, streams, 11, rate_hz, 40.0, 5, width=32, num_layers=1, num_heads=2))
+    torch.manual_seed(codec)
     made.set_code_vectors(torch.randn(streams, 11, 5))
     return made
 
@@ -34,7 +36,7 @@ def answers():
 @pytest.fixture(scope="module")
 def trained(answers, tmp_path_factory):
     old = talker(0)
-    speak.train(old, answers, SpeakSettings(steps=40, batch=6, decoded=6), tmp_path_factory.mktemp("work"), Curve())
+    speak.train(old, answers, SpeakSettings(batch=6, decoded=6), 40, tmp_path_factory.mktemp("work"), Curve())
     return old
 
 
@@ -73,6 +75,21 @@ def test_of_another_language_model_s_width_only_the_states_are_new(trained):
     assert torch.equal(
         state["decoder.layers.0.self_attn.q_proj.weight"], old["decoder.layers.0.self_attn.q_proj.weight"]
     )
+
+
+@pytest.mark.parametrize("other", [{"codec": 5}, {"rate_hz": 12.0}, {"streams": 3}])
+def test_after_a_swap_of_the_codec_all_goes_on_but_what_knows_its_codes(trained, answers, other):
+    random, curve = prepared(talker(1, **other), answers), Curve()
+    if "streams" in other:
+        answers = [replace(a, codes=torch.cat([a.codes, a.codes[:1]])) for a in answers]
+    start = start_talker(trained, random, answers, curve)
+    assert curve.last("start_warm") == 1 and curve.last("start_loss_warm") < curve.last("start_loss_random")
+    old, new, fresh = (dict(one.named_parameters()) for one in (trained, start, random))
+    for name in ("encoder.0.conv.weight", "variance.out.weight", "condition.weight"):
+        assert torch.equal(new[name], old[name]), name
+    for name in ("codes.weight", "heads.weight", "latent.1.weight", "prior.sharpness"):
+        assert torch.equal(new[name], fresh[name]), name
+    assert torch.equal(start.prior.vectors, random.prior.vectors)
 
 
 def test_without_validation_answers_nothing_is_believed(trained):

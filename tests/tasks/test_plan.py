@@ -24,7 +24,8 @@ PART_OF = {
     "SpeechHeadSettings": {"speech head"}, "ListenSettings": {"listen training"}, "SpeakSettings": {"speak training"},
     "ComponentsSettings": {"encoder", "language model", "codec", "speech head"}, "QuantizeSettings": {"weight quantizer"},
     "IngestSettings": {"data"}, "Manifest": {"ingest"}, "FittedCodec": {"fit codec"}, "Aligner": {"fit aligner"},
-    "QuantizedModel": {"quantize"}, "LatencyReport": {"benchmark"},
+    "QuantizedModel": {"quantize"}, "QuantizedLanguageModel": {"quantize language model"},
+    "Checkpoint": {"train listen"}, "LatencyReport": {"benchmark"},
     "ConsistencyReport": {"check consistency"},
 }  # fmt: skip
 """Type in a task's signature -> what the plan calls it."""
