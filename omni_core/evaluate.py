@@ -22,7 +22,8 @@ from data_contracts.errors import MetricError, WeightsError
 from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
-from omni_core import components, evaluation_files, evidence
+from omni_core import asking, components, evaluation_files, evidence
+from omni_core.asking import WORTH_PROCESSES, ask, ask_side_by_side
 from omni_core.bundled_weights import resolve
 from omni_core.evaluation_files import Reply
 from omni_core.judge import Heard, Judge, load_judge
@@ -40,10 +41,8 @@ if TYPE_CHECKING:
 UNSCORED = float("nan")
 
 
-class Answers(Protocol):
+class Answers(asking.Answers, Protocol):
     """What is evaluated: omni_core.speech_to_speech.SpeechToSpeech, or anything that answers as it does."""
-
-    def answer(self, waveform: np.ndarray, sample_rate_hz: int, seed: int = 0) -> Any: ...
 
     def round_trip(self, waveform: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, int]: ...
 
@@ -67,6 +66,8 @@ def evaluate(
     turns, language = sealed.turns, sealed.language
     judge_sha256 = pinned(resolve(settings.judge, home), store.folder(model), _sources(model, home))
     judge = load_judge(resolve(settings.judge, home), settings.threads, language)
+    many = settings.threads > 1 and len(turns) >= WORTH_PROCESSES
+    replies = ask_side_by_side(store.folder(model), turns, settings.threads, progress) if many else None
     loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
 
     def base() -> CausalLanguageModel:
@@ -74,7 +75,7 @@ def evaluate(
         return components.load("language_models", parts.name, parts, home)
 
     with store.scratch(EvaluationReport.kind) as folder:
-        facts = score_model(loaded, judge, turns, language, settings, folder, progress, base)
+        facts = score_model(loaded, judge, turns, language, settings, folder, progress, base, replies)
         facts |= {"judge_sha256": judge_sha256, "look": sealed.look}
         return store.commit(
             EvaluationReport,
@@ -104,11 +105,12 @@ def score_model(
     folder: Path,
     progress: Progress = silent,
     base: evidence.BaseModel | None = None,
+    replies: Sequence[Reply] | None = None,
 ) -> dict[str, Any]:
-    """Ask, judge, measure; writes the report's files into `folder`, returns its facts."""
+    """Ask (where there are no replies yet), judge, measure; writes the report's files into `folder`, returns its facts."""
     pack = components.load("languages", language)
     metrics: list[Metric] = [components.load("metrics", name, pack, settings.threads) for name in settings.metrics]
-    replies = ask(model, turns, progress)
+    replies = replies or ask(model, turns, progress)
     answered = judge_answers(judge, turns, replies, settings.perceptual_turns, progress, language)
     answered = judge_codec(judge, model, answered, settings.perceptual_turns, progress)
     answered = evidence.gather(model, base, answered, settings.metrics, settings.perceptual_turns, progress)
@@ -133,21 +135,6 @@ def dimensions(turns: Sequence[SealedTurn], language: str) -> dict[str, list[str
         "length": [length_slice(len(turn.question) / turn.question_rate_hz) for turn in turns],
         "noise": [noise_slice(snr_db(frame_power_db(turn.question, turn.question_rate_hz))) for turn in turns],
     }
-
-
-def ask(model: Answers, turns: Sequence[SealedTurn], progress: Progress = silent) -> list[Reply]:
-    """Put every question to the model. Raises MetricError for an answer with samples that are not numbers."""
-    replies = []
-    for number, turn in enumerate(turns):
-        answer = model.answer(turn.question, turn.question_rate_hz, seed=0)
-        if not np.isfinite(answer.waveform).all():
-            raise MetricError(
-                f"the spoken answer of turn {turn.turn_id} holds samples that are not numbers; look into the codec"
-            )
-        replies.append(Reply(answer.heard_text, answer.text, np.asarray(answer.waveform, np.float32), answer.sample_rate_hz,
-                             answer.time_to_first_audio_s, answer.total_s))  # fmt: skip
-        progress(number + 1, len(turns), "questions answered")
-    return replies
 
 
 def judge_answers(

@@ -197,6 +197,7 @@ def test_features_go_on_with_the_shards_that_were_not_finished(chain):
 
 
 def test_training_goes_on_from_its_checkpoint_and_ends_as_if_it_had_not_been_killed(chain, tmp_path):
+    from omni_core.precision import threads
     from omni_core.train import train_speak
 
     assert chain.starts["train speak"].progress("train speak")[0] == (1, SPEAK_STEPS)
@@ -205,10 +206,11 @@ def test_training_goes_on_from_its_checkpoint_and_ends_as_if_it_had_not_been_kil
     shards = sorted(cards(chain, FeatureShard), key=lambda shard: shard.facts["shard"])
     targets, states = ([s for s in shards if s.facts["kind"] == kind] for kind in ("speech", "language_model"))
     parts, settings = chain.settings.components, chain.settings.train.speak
-    whole = train_speak(chain.store, targets, states, only(chain, FittedCodec), parts.codec, parts.speech_head, "en",
-                        settings, "", tmp_path)  # fmt: skip
-    assert whole.digest in {card.digest for card in cards(chain, Checkpoint) if card.facts["stage"] == "speak"}
-    assert len(cards(chain, Checkpoint)) == 2
+    (resumed,) = [card for card in cards(chain, Checkpoint) if card.facts["stage"] == "speak"]
+    with threads(1):  # as the killed ones had; a test before may have served a model with two, and sums round otherwise
+        whole = train_speak(chain.store, targets, states, only(chain, FittedCodec), parts.codec, parts.speech_head, "en",
+                            settings, "", tmp_path)  # fmt: skip
+    assert whole.digest == resumed.digest
 
 
 def test_one_champion_is_promoted(chain):
