@@ -36,7 +36,8 @@ class EvaluateSettings(Settings):
 class EvaluationReport(Artifact):
     """per_utterance.parquet, slices.parquet, metrics.json and clips/*.ogg.
 
-    facts["metrics"]: name -> {value, unit, better: "higher"|"lower", count, meaning, numerator, denominator};
+    facts["metrics"]: name -> {value, unit, better: "higher"|"lower", count, meaning, numerator, denominator, parts};
+    facts["parts"]: part -> digest, of what decides the written answers (omni_core/answering_parts.py);
     facts["sealed_set"]: digest of the turns with their audio, equal for reports that can be compared;
     facts["judge_sha256"]: of the judge's weights; facts["look"]: which look at this sealed set it was, from 1.
     """

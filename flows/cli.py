@@ -69,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     listen.add_argument("a", help="champion, previous, version or run; report (digest or folder); folder of recordings")
     listen.add_argument("b", help="the other one; equal turns or equal file names make a pair")
     listen.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting, as design=abx")
-    listen.add_argument("--database", help="where answers go, as postgresql://host/name (listening.db in the home)")
+    listen.add_argument(
+        "--database", help="where answers go, as postgresql+pg8000://host/name (listening.db in the home)"
+    )
     listen.add_argument("--host", default="127.0.0.1", help="address to serve on (127.0.0.1: this machine only)")
     listen.add_argument("--port", type=int, default=8765, help="port to serve on (8765; 0: any free one)")
     listen.add_argument("--results", action="store_true", help="analyse the answers instead of serving the page")

@@ -17,6 +17,9 @@ verdict lists those. While there is no champion, absolute gates decide (omni_cor
 Power comes first: a guard that an equal model would clear by chance only says nothing when it is cleared, so there only a
 figure that is shown to be better clears (power is no matter then).
 
+A guard on which both models have the same parts (a swapped codec writes no other text) and the same turns is equal by
+construction and clears on any number of turns: 299 of them would be asked for to exclude a loss of 1 % that cannot be there.
+
 Guards need no correction, as all of them must hold (intersection-union test, Berger 1982); targets are corrected by
 Holm, as one is enough. So under no difference a promotion happens in at most 1 - confidence of the cases (simulated:
 benchmarks/comparison.md). REJECT is not corrected: each loss is as sure as its own bound, and either way the champion stays.
@@ -144,7 +147,9 @@ def decide(
 
 
 def standing(c: Comparison, settings: CompareSettings) -> Standing:
-    """Where a figure stands against its margin; one without a margin is too few or clear."""
+    """Where a figure stands against its margin; one without a margin is too few or clear, one equal by construction clear."""
+    if c.same_parts == "equal":
+        return "clear"
     if c.n < settings.min_turns or c.clusters < settings.min_speakers:
         return "few"
     if c.margin is None or c.power is None:

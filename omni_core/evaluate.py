@@ -23,6 +23,7 @@ from data_contracts.evaluate import EvaluateSettings, EvaluationReport
 from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
 from omni_core import asking, components, evaluation_files, evidence
+from omni_core.answering_parts import answering_parts
 from omni_core.asking import WORTH_PROCESSES, ask, ask_side_by_side
 from omni_core.bundled_weights import resolve
 from omni_core.evaluation_files import Reply
@@ -77,6 +78,7 @@ def evaluate(
     with store.scratch(EvaluationReport.kind) as folder:
         facts = score_model(loaded, judge, turns, language, settings, folder, progress, base, replies)
         facts |= {"judge_sha256": judge_sha256, "look": sealed.look}
+        facts["parts"] = answering_parts(store.folder(model), settings.threads)
         return store.commit(
             EvaluationReport,
             folder,

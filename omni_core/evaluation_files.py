@@ -71,6 +71,7 @@ def summary(figures: Sequence[Figure], columns: Mapping[str, np.ndarray]) -> dic
         figure.name: {
             "value": figure.of(columns), "unit": figure.unit, "better": figure.better, "count": figure.count(columns),
             "meaning": figure.meaning, "numerator": figure.numerator, "denominator": figure.denominator,
+            "parts": figure.parts,
         }
         for figure in figures
     }  # fmt: skip

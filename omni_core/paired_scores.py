@@ -2,6 +2,9 @@
 
 gain = challenger - champion, or the other way round where lower is better: positive is always better
 a percentile's gain is a share of the champion's value: -0.05 is 5 % slower
+
+Where the parts that decide a figure are the same in both models and every turn came out the same, the gain is 0 by
+construction: there is no sample to be unlucky with, so neither bounds nor power are asked for.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +34,9 @@ MARGINS = {
     "time_to_first_audio_p95_ms": "time_to_first_audio_margin",
 }
 """Figure -> its margin in CompareSettings: the guards, but those that CompareSettings.unguarded names."""
+
+
+SameParts = Literal["equal", "unequal"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,8 @@ class Comparison:
     """Smallest true gain that this many turns show with the planned power."""
     gain_unit: str
     """fraction (shown as points), share (of the champion's value), or the figure's own."""
+    same_parts: SameParts | None = None
+    """See same_parts."""
 
     @property
     def precision(self) -> Precision:
@@ -131,7 +140,8 @@ def _comparison(name: str, challenger: Scores, champion: Scores, settings: Compa
         sampled, figure = gain_of_ratio(name, challenger, champion, settings), challenger.figures[name]
         unit, gain_unit, better = figure.unit, figure.unit, figure.better
         new, old = challenger.value(name), champion.value(name)
-    known, unseen = sampled.precision, unseen_in(sampled, unit, settings)
+    same = same_parts(name, challenger, champion)
+    known, unseen = sampled.precision, 0.0 if same == "equal" else unseen_in(sampled, unit, settings)
     lower, upper = known.bounds(sampled.estimate, settings.confidence)
     margin = guards(settings).get(name)
     clusters = int(clusters_of(sampled.speakers).max()) + 1
@@ -140,9 +150,24 @@ def _comparison(name: str, challenger: Scores, champion: Scores, settings: Compa
         name=name, unit=unit, better=better, challenger=new, champion=old, gain=sampled.estimate, lower=lower - unseen,
         upper=upper + unseen, standard_error=known.standard_error, p_value=_p_value(sampled, known, clusters),
         margin=margin, n=len(sampled.speakers), speakers=len(np.unique(sampled.speakers)), clusters=clusters,
-        degrees_of_freedom=known.degrees_of_freedom, power=chance, times_more=times, gain_unit=gain_unit,
+        degrees_of_freedom=known.degrees_of_freedom, power=chance, times_more=times, gain_unit=gain_unit, same_parts=same,
         detectable_gain=power.detectable(known, settings.confidence, settings.power) if known.standard_error else unseen,
     )  # fmt: skip
+
+
+def same_parts(name: str, challenger: Scores, champion: Scores) -> SameParts | None:
+    """None unless the parts that decide the figure are the same in both models, by the digests that both reports tell.
+
+    equal: and so is every turn, what was written and what it scored; unequal: some turn is not, so what answers is not
+    deterministic (threads that add up in another order), and nothing follows from its being the same.
+    """
+    figures = [scores.figures.get(name) for scores in (challenger, champion)]
+    decided_by_text = all(figure is not None and figure.parts == "text" for figure in figures)
+    if not decided_by_text or not challenger.parts or challenger.parts != champion.parts:
+        return None
+    columns = [(*scores.sums[name], scores.was_scored(name)) for scores in (challenger, champion)]
+    alike = all(np.array_equal(new, old) for new, old in zip(*columns, strict=True))
+    return "equal" if alike and challenger.written == champion.written else "unequal"
 
 
 def unseen_in(sampled: Sampled, unit: str, settings: CompareSettings) -> float:

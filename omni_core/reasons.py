@@ -14,8 +14,11 @@ from omni_core.paired_scores import Comparison
 
 def sentence(c: Comparison, rule: str, settings: CompareSettings) -> str:
     """All that the verdict looked at in one figure."""
+    values = f"{c.name}: {plain(c.challenger, c.unit)} against the champion's {plain(c.champion, c.unit)}"
+    if c.same_parts == "equal":
+        return f"{values}, n = {sample(c.n, c.speakers)}; {rule}"
     return (
-        f"{c.name}: {plain(c.challenger, c.unit)} against the champion's {plain(c.champion, c.unit)}, gain "
+        f"{values}, gain "
         f"{signed(c.gain, c)} ({100 * settings.confidence:.3g} % one-sided bounds {signed(c.lower, c)} and "
         f"{signed(c.upper, c)}, n = {sample(c.n, c.speakers)}); {rule}"
     )
@@ -23,6 +26,17 @@ def sentence(c: Comparison, rule: str, settings: CompareSettings) -> str:
 
 def rule_of(c: Comparison, stands: str, is_better: bool, settings: CompareSettings) -> str:
     """The rule that decided, in words; `stands` is what omni_core.compare.standing said."""
+    if c.same_parts == "equal":
+        return "equal by construction: the same parts answered, and every turn came out the same"
+    found = _rule_of_statistics(c, stands, is_better, settings)
+    if c.same_parts == "unequal":
+        found += (
+            "; the same parts answered and some turn differs, so they are not deterministic and the statistics decide"
+        )
+    return found
+
+
+def _rule_of_statistics(c: Comparison, stands: str, is_better: bool, settings: CompareSettings) -> str:
     margin = _margin(c)
     if stands == "few":
         return f"too few to judge: at least {sample(settings.min_turns, settings.min_speakers)} are needed"
@@ -64,7 +78,10 @@ def too_few(name: str, turns: int, clusters: int, settings: CompareSettings) -> 
 
 def _to_be_better(targets: Sequence[Comparison], settings: CompareSettings) -> str:
     """Of the target that is nearest to it; Holm's first step is the strictest."""
-    best = max(targets, key=lambda c: c.gain / c.standard_error if c.standard_error else math.copysign(0, c.gain))
+    able = [c for c in targets if c.same_parts != "equal"]
+    if not able:
+        return f"to show that {targets[0].name} is better, no data will do: the same parts answered, it is equal by construction"
+    best = max(able, key=lambda c: c.gain / c.standard_error if c.standard_error else math.copysign(0, c.gain))
     what, found = f"show that {best.name} is better", signed(best.detectable_gain, best)
     if best.gain <= 0 or best.standard_error == 0:
         return (

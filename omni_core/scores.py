@@ -49,6 +49,10 @@ class Scores:
     """Name in PERCENTILES -> what its percentile is of; the same questions in the same order for both models."""
     scored: dict[str, np.ndarray] = field(default_factory=dict)
     """Figure -> which turns were scored, (turns,) bool; a figure that is not here was scored on all that count."""
+    parts: dict[str, str] = field(default_factory=dict)
+    """Part -> digest, of what decides the written answers; empty: the report does not tell."""
+    written: list[str] = field(default_factory=list)
+    """The answers as the model wrote them, where the report tells its parts."""
 
     def value(self, name: str) -> float:
         """The figure over all its turns."""
@@ -91,6 +95,8 @@ def read_scores(store: ArtifactStore, report: EvaluationReport) -> Scores:
         figures,
         {name: figure.sums(numbers) for name, figure in figures.items()},
         scored={name: ~np.isnan(numbers[figure.numerator]) for name, figure in figures.items()},
+        parts=report.facts.get("parts", {}),
+        written=_texts(table, "spoken_text") if "parts" in report.facts else [],
     )
 
 
@@ -200,7 +206,8 @@ def _table(store: ArtifactStore, report: Artifact, name: str, mend: str) -> pa.T
 
 def _figure(name: str, card: Any) -> Figure:
     try:
-        return Figure(name, *(card[key] for key in ("unit", "better", "meaning", "numerator", "denominator")))
+        known = (card[key] for key in ("unit", "better", "meaning", "numerator", "denominator"))
+        return Figure(name, *known, parts=card.get("parts", "all"))
     except (KeyError, TypeError) as error:
         raise MetricError(
             f"{name} cannot be read: its card lacks {error}; evaluate the model again with this version"

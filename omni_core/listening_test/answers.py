@@ -1,5 +1,7 @@
 """Raters' plans and answers enter, the same leave: any database that SQLAlchemy knows by URL, SQLite unless told otherwise.
 
+    sqlite:///answers.db                          postgresql+pg8000://user:password@host/name    its driver is in the lock
+
     listening_test     digest of the test, token of its link
     listening_rater    rater, test, number, plan (JSON)          so a session goes on where it stopped, on any device
     listening_answer   rater, position -> the clip that was picked, how long it took, how often each was played
@@ -85,10 +87,12 @@ def engine_of(url: str) -> sql.Engine:
     """A database by URL, not connected yet. Raises SettingsError for what is no URL or lacks its driver."""
     try:
         waiting = {"timeout": 30} if sql.make_url(url).get_backend_name() == "sqlite" else {}  # s, for another's write
-        return sql.create_engine(url, connect_args=waiting)
+        # pre_ping: a database that was restarted meanwhile is connected to again, no rater notices
+        return sql.create_engine(url, connect_args=waiting, pool_pre_ping=True)
     except (SQLAlchemyError, ImportError) as error:
         raise SettingsError(
-            f"--database takes a URL such as sqlite:///answers.db or postgresql://host/name, with its driver installed ({error})"
+            "--database takes a URL such as sqlite:///answers.db or postgresql+pg8000://user:password@host/name, with its "
+            f"driver installed ({error})"
         ) from error
 
 
@@ -99,6 +103,13 @@ class AnswerBook:
         self.digest = digest
         self._engine = engine_of(url)
         self._name = self._engine.url.render_as_string(hide_password=True)
+        try:
+            self._make_tables()
+        except (IntegrityError, StorageError):  # another server made them in the same instant: now they are there
+            self._make_tables()
+        self.token()  # raters refer to the test's row, which SQLite does not ask for and PostgreSQL does
+
+    def _make_tables(self) -> None:
         with self._transaction() as connection:
             METADATA.create_all(connection)
 
@@ -110,13 +121,18 @@ class AnswerBook:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise StorageError(
-                f"the database {self._name} cannot be used ({cause}); correct --database or mend it"
+                f"the database {self._name} cannot be used ({_cause(error)}); correct --database or mend it"
             ) from error
 
     def token(self) -> str:
         """The secret part of the test's link, made once: the link stays good when the server starts again."""
+        try:
+            return self._token()
+        except IntegrityError:  # another server made it in the same instant: that one stands
+            return self._token()
+
+    def _token(self) -> str:
         with self._transaction() as connection:
             found = connection.scalar(sql.select(TESTS.c.token).where(TESTS.c.digest == self.digest))
             if found is None:
@@ -165,6 +181,13 @@ class AnswerBook:
                 sql.select(RATERS).where(RATERS.c.digest == self.digest).order_by(RATERS.c.number)
             )
             return [_session(connection, row) for row in rows.all()]
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    """What the driver says, its first line; pg8000 hands PostgreSQL's message on in a dict of its protocol's fields."""
+    orig = getattr(error, "orig", None) or error
+    fields = orig.args[0] if orig.args and isinstance(orig.args[0], dict) else {}
+    return str(fields.get("M") or orig).splitlines()[0]
 
 
 def _session(connection: sql.Connection, row: sql.Row) -> Session:

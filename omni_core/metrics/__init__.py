@@ -12,7 +12,7 @@ serves all figures, also inside each replicate of a bootstrap (omni_core/compare
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -101,6 +101,9 @@ class Figure:
     numerator: str
     denominator: str | None = None
     """Column under the line; None counts the rows that have a numerator."""
+    parts: Literal["text", "all"] = field(default="all", kw_only=True)
+    """Parts of a model that decide it. text: those that hear the question and write the answer (omni_core/answering_parts.py),
+    so that two models with the same ones are equal in it by construction; all: those that speak, too."""
 
     def of(self, table: Mapping[str, np.ndarray]) -> float:
         """Columns (rows,) with NaN where a turn was not scored -> the figure; MetricError when nothing was scored."""

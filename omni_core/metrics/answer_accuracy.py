@@ -20,7 +20,8 @@ class AnswerAccuracy:
 
     is_slow = False
     figures = (
-        Figure("answer_accuracy", "fraction", "higher", "answers whose text is the reference, word by word", "correct"),
+        Figure("answer_accuracy", "fraction", "higher", "answers whose text is the reference, word by word", "correct",
+               parts="text"),
         Figure("spoken_answer_accuracy", "fraction", "higher", "answers that the judge hears as the reference",
                "spoken_correct"),
     )  # fmt: skip

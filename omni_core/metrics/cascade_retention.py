@@ -24,9 +24,10 @@ class CascadeRetention:
 
     is_slow = False
     figures = (
-        Figure("text_in_accuracy", "fraction", "higher", "right answers to the written question", "text_in_correct"),
+        Figure("text_in_accuracy", "fraction", "higher", "right answers to the written question", "text_in_correct",
+               parts="text"),
         Figure("cascade_retention", "fraction", "higher", "right answers to the spoken question, of those to the written",
-               "speech_in_correct", "text_in_correct"),
+               "speech_in_correct", "text_in_correct", parts="text"),
     )  # fmt: skip
 
     def __init__(self, pack: LanguagePack):

@@ -28,7 +28,7 @@ class CharacterErrorRate:
         Figure("own_speech_cer", "fraction", "lower", "characters of the spoken answer that differ from the model's own text",
                "char_errors", "reference_chars"),
         Figure("question_cer", "fraction", "lower", "characters of the question that the model hears wrong",
-               "question_char_errors", "question_chars"),
+               "question_char_errors", "question_chars", parts="text"),
         Figure("teacher_cer", "fraction", "lower", "the judge's own errors, on the teacher's recordings",
                "teacher_char_errors", "teacher_chars"),
     )  # fmt: skip

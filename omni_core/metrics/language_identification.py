@@ -33,8 +33,9 @@ class LanguageIdentification:
     is_slow = False
     figures = (
         Figure("spoken_language", "fraction", "higher", "answers heard in the right language", "spoken_language"),
-        Figure("written_language", "fraction", "higher", "answers written in the right language", "written_language"),
-    )
+        Figure("written_language", "fraction", "higher", "answers written in the right language", "written_language",
+               parts="text"),
+    )  # fmt: skip
 
     def score(self, turns: Sequence[AnsweredTurn]) -> Columns:
         """1.0 for the right language, 0.0 for another, None where there is too little to tell."""

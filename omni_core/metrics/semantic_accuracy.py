@@ -33,10 +33,12 @@ class SemanticAccuracy:
 
     is_slow = False
     figures = (
-        Figure("semantic_accuracy", "fraction", "higher", "answers with the reference's content", "same_content"),
+        Figure("semantic_accuracy", "fraction", "higher", "answers with the reference's content", "same_content",
+               parts="text"),
         Figure("spoken_semantic_accuracy", "fraction", "higher", "answers heard with the reference's content",
                "spoken_same_content"),
-        Figure("content_f1", "fraction", "higher", "overlap of the answers' content words with the reference's", "content_f1"),
+        Figure("content_f1", "fraction", "higher", "overlap of the answers' content words with the reference's", "content_f1",
+               parts="text"),
     )  # fmt: skip
 
     def __init__(self, pack: LanguagePack):

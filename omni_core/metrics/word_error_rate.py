@@ -28,7 +28,7 @@ class WordErrorRate:
         Figure("own_speech_wer", "fraction", "lower", "words of the spoken answer that differ from the model's own text",
                "errors", "reference_words"),
         Figure("question_wer", "fraction", "lower", "words of the question that the model hears wrong",
-               "question_errors", "question_words"),
+               "question_errors", "question_words", parts="text"),
         Figure("teacher_wer", "fraction", "lower", "the judge's own errors, on the teacher's recordings",
                "teacher_errors", "teacher_words"),
         Figure("codec_wer", "fraction", "lower", "the judge on the teacher's recordings after the codec's round trip",

@@ -4,6 +4,7 @@ What a head is:
 
     LANGUAGE_MODEL        "frozen": listening and speaking are trained beside it;  "trained": they are one model with it.
                           Which stages of the flow that means stands in flows/training.py and omni_core/plan.py.
+    SOUND_ONLY            folders of its part of a model that change no word of the written answer (omni_core/answering_parts.py)
     assemble(assembly)    writes what is served of it into a model folder, and says what that cost
     serve(folder, card, threads) -> Speaker
 
@@ -124,6 +125,7 @@ class SpeechHead(Protocol):
     """The role of a file here."""
 
     LANGUAGE_MODEL: str
+    SOUND_ONLY: tuple[str, ...]
 
     def assemble(self, assembly: Assembly) -> dict[str, Any]:
         """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes, context (as Speaker's); none of a

@@ -28,6 +28,7 @@ from omni_core.speech_heads._parallel_blocks import GatedMLP, decoder, mean_of_s
 from omni_core.token_layout import ParallelLayout
 
 LANGUAGE_MODEL = "trained"
+SOUND_ONLY = ()  # one model says text and codes, a step of both at a time
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from omni_core.speech_heads._phoneme_blocks import ConvBlock, VariancePredictor
 from omni_core.token_layout import TokenLayout
 
 LANGUAGE_MODEL = "frozen"
+SOUND_ONLY = ("speak",)  # it reads the finished text
 STATE_BOTTLENECK = 8
 STATE_DROPOUT = 0.5
 """States tell mood and emphasis, phonemes tell the words. States in full width name the sentence, and the head recites

@@ -218,6 +218,24 @@ def test_a_swapped_codec_recomputes_only_what_depends_on_it(swapped):
     assert ran(settings) == set()  # the champion beside it is as it was, so nothing is timed again
 
 
+def test_a_swapped_codec_writes_the_same_answers_and_verdict_report_and_command_line_say_so(swapped, capsys):
+    from rich.console import Console
+
+    from flows.summary import Journey, show
+    from tasks.home import store_of
+
+    settings, _, _, outcome = swapped
+    said = "equal by construction: the same parts answered, and every turn came out the same"
+    found = outcome.verdict.facts["comparisons"]
+    assert found["answer_accuracy"]["rule"] == said and found["own_speech_wer"]["same_parts"] is None
+    (reason,) = [reason for reason in outcome.verdict.facts["reasons"] if said in reason]
+    assert reason.startswith("answer_accuracy: ")
+    page = store_of(settings.home).folder(outcome.report) / "report.html"
+    assert said in page.read_text()
+    show(Console(width=1000), Journey("tiny", outcome, [], 0.0, page))
+    assert said in capsys.readouterr().out
+
+
 def test_the_champion_answered_in_turn_with_the_challenger(first):
     from tasks.home import store_of
 

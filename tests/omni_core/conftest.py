@@ -140,7 +140,13 @@ def judge(weights):
 
 METRICS = {
     "own_speech_wer": {"unit": "fraction", "better": "lower", "numerator": "errors", "denominator": "reference_words"},
-    "answer_accuracy": {"unit": "fraction", "better": "higher", "numerator": "correct", "denominator": None},
+    "answer_accuracy": {
+        "unit": "fraction",
+        "better": "higher",
+        "numerator": "correct",
+        "denominator": None,
+        "parts": "text",
+    },
     "distill_mos": {"unit": "MOS", "better": "higher", "numerator": "mos", "denominator": None},
 }
 
@@ -152,6 +158,7 @@ GUARDED_TOO = {
         "better": "higher",
         "numerator": "heard_right",
         "denominator": "read_right",
+        "parts": "text",
     },
 }
 """The other two guards, for reports that are made with their columns."""
@@ -161,16 +168,18 @@ GUARDED_TOO = {
 def make_report(store):
     """make_report(errors=, reference_words=, correct=, mos=, speaker=, sealed_set=, judge=, settings=, metrics=) -> EvaluationReport.
 
-    Columns of speaker similarity and cascade retention make their figures too; `without`: figures and facts that it lacks.
+    Columns of speaker similarity and cascade retention make their figures too; `without`: figures and facts that it lacks;
+    `parts`: what it tells of the parts that answered, part -> digest.
     """
 
     def make(
-        *, speaker=None, sealed_set="a" * 32, judge="f" * 64, settings=None, without=(), **columns
+        *, speaker=None, sealed_set="a" * 32, judge="f" * 64, settings=None, without=(), parts=None, **columns
     ) -> EvaluationReport:
         turns = len(columns["errors"])
         table = {
             "turn_id": [f"turn-{i:03d}" for i in range(turns)],
             "speaker": list(speaker) if speaker is not None else [f"voice-{i % 5}" for i in range(turns)],
+            "spoken_text": [f"Answer {i}." for i in range(turns)],
             **columns,
         }
         with store.scratch(EvaluationReport.kind) as folder:
@@ -181,6 +190,7 @@ def make_report(store):
             facts = {"metrics": {name: m | {"meaning": "", "value": 0.0, "count": turns} for name, m in measured.items()
                                  if name not in without},
                      "sealed_set": sealed_set, "turns": turns, "judge_sha256": judge}  # fmt: skip
+            facts |= {"parts": parts} if parts else {}
             facts = {name: fact for name, fact in facts.items() if name not in without}
             return store.commit(EvaluationReport, folder, facts=facts,
                                 settings=EvaluateSettings(**(settings or {})).model_dump(mode="json"))  # fmt: skip

@@ -1,13 +1,16 @@
 """A whole model answers, and says so when it does not: silence, a question too long."""
 
 import base64
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from data_contracts.errors import SourceError
+from omni_core.answering_parts import answering_parts
 from omni_core.speech_heads._talker_served import LOOP_TOKENS, in_a_loop
 from tests.omni_core.tiny_model import write_model
 
@@ -28,10 +31,29 @@ def test_an_answer_that_repeats_a_few_words_is_no_loop():
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, speech):
+def folder(tmp_path_factory, speech):
+    return write_model(tmp_path_factory.mktemp("model"), speech, RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def model(folder):
     from omni_core.speech_to_speech import SpeechToSpeech
 
-    return SpeechToSpeech.load(write_model(tmp_path_factory.mktemp("model"), speech, RATE_HZ), 1)
+    return SpeechToSpeech.load(folder, 1)
+
+
+def test_another_talker_behind_the_same_answering_parts_writes_the_same_and_sounds_otherwise(
+    folder, model, speech, tmp_path
+):
+    other = shutil.copytree(folder, tmp_path / "other")
+    (weights,) = (other / "speak").glob("*.safetensors")
+    torch.manual_seed(1)
+    noisy = {k: w + 0.1 * torch.randn_like(w) if w.is_floating_point() else w for k, w in load_file(weights).items()}
+    save_file(noisy, weights)
+    assert answering_parts(folder, 1) == answering_parts(other, 1)
+    ours, theirs = model.answer(speech, RATE_HZ), type(model).load(other, 1).answer(speech, RATE_HZ)
+    assert (ours.heard_text, ours.text) == (theirs.heard_text, theirs.text) and ours.text
+    assert not np.array_equal(ours.waveform, theirs.waveform)
 
 
 def test_a_question_is_answered_in_words_and_sound(model, speech):

@@ -70,6 +70,31 @@ def test_the_module_says_what_it_measures_and_when_not_to_read_it(metric):
     assert "is better" in text and "do not read" in text
 
 
+def test_a_figure_of_the_parts_that_write_does_not_hear_how_it_sounds(metric, turns):
+    """What `parts="text"` claims: nothing but the question as heard and the answers as written moves it."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 24_000).astype(np.float32)
+    otherwise = [
+        dataclasses.replace(
+            turn, waveform=noise, sample_rate_hz=16_000, transcript="something else", teacher_transcript="nothing",
+            codec_transcript="noise", heard_language="de", time_to_first_audio_s=9.0, total_s=9.0,
+        )
+        for turn in turns
+    ]  # fmt: skip
+    written = [figure for figure in metric.figures if figure.parts == "text"]
+    if written:
+        before, after = metric.score(turns), metric.score(otherwise)
+        for column in [c for figure in written for c in (figure.numerator, figure.denominator) if c]:
+            assert before[column] == after[column]
+
+
+def test_what_is_equal_by_construction_when_only_the_sound_was_swapped():
+    pack = components.load("languages", "en")
+    text = {figure.name for name in choices("metrics") if name not in ("distill_mos", "dnsmos", "speaker_similarity")
+            for figure in components.load("metrics", name, pack, 1).figures if figure.parts == "text"}  # fmt: skip
+    assert text == {"answer_accuracy", "cascade_retention", "text_in_accuracy", "semantic_accuracy", "content_f1",
+                    "question_wer", "question_cer", "written_language"}  # fmt: skip
+
+
 def test_a_figure_is_the_ratio_of_sums_over_scored_turns_and_refuses_nothing():
     figure = Figure("wer", "fraction", "lower", "", "errors", "words")
     table = {"errors": np.array([1.0, 2.0, np.nan]), "words": np.array([4.0, 8.0, np.nan])}
