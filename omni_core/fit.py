@@ -24,7 +24,9 @@ from omni_core.speech_text import speech_text
 from omni_core.store import ArtifactStore
 from omni_core.tables import rows, waveform_of
 
-ALIGNER_STEPS = 180
+ALIGNER_STEPS, ALIGNER_BATCH = 180, 24
+ALIGNER_ROUNDS = 50
+"""A handful of utterances is learned after so many rounds through them."""
 
 
 def bases_of(phonemes: Tensor, pack: LanguagePack) -> Tensor:
@@ -124,7 +126,8 @@ def fit_aligner(
     speech = _training_speech(store, manifest, shards)
     mels = [log_mel(waveform) for _, waveform in speech]
     targets = [bases_of(speech_text(text, pack).phonemes, pack) for text, _ in speech]
-    model = alignment.fit(mels, targets, pack.num_bases, steps=ALIGNER_STEPS, progress=progress)
+    steps = min(ALIGNER_STEPS, ALIGNER_ROUNDS * -(-len(mels) // ALIGNER_BATCH))
+    model = alignment.fit(mels, targets, pack.num_bases, steps=steps, batch=ALIGNER_BATCH, progress=progress)
     with store.scratch(Aligner.kind) as folder:
         save_file(model.state_dict(), folder / "aligner.safetensors")
         (folder / "config.json").write_text(json.dumps({"num_phonemes": pack.num_bases, "language": language}))
