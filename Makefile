@@ -26,13 +26,9 @@ $(VENV)/installed: requirements.lock pyproject.toml deployments/install.sh
 weights: setup  ## fetch the bundled weights, by sha256, into var/weights
 	@$(BIN)/omni weights
 
-# Memory is kept for the next step (flows/environment.py says what for).
-demo: export MALLOC_MMAP_THRESHOLD_ := 4294967296
-demo: export MALLOC_TRIM_THRESHOLD_ := 8589934592
-demo: export MALLOC_TOP_PAD_ := 67108864
-demo: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
+# Some variables are read when a process starts: flows/environment.py says which, and what for.
 demo: weights  ## the main job twice: preset quickstart, then one component swapped
-	@$(BIN)/omni demo
+	@env $$($(BIN)/python -m flows.environment) $(BIN)/omni demo
 
 # Two processes of one thread each; a file stays in one of them, and with it its fixtures. In the order of tests/conftest.py:
 # xdist's own, by the number of tests, would start the longest file last.

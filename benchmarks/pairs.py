@@ -1,11 +1,12 @@
 """Tiny models of every class enter, docs/pairs.md leaves: every pair of language model, encoder, codec and head through the flow.
 
-nice .venv/bin/python benchmarks/pairs.py [--home /tmp/pairs] [--only TEXT]     # in a home that it empties first
+nice .venv/bin/python benchmarks/pairs.py [--home /tmp/pairs] [--only TEXT] [--rest]     # in a home that it empties first
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import time
 import traceback
@@ -90,11 +91,18 @@ def write_page(results: list[Result], pairs: int, turns: int, opened: str) -> No
     PAGE.write_text(text + "\n".join(lines) + "\n")
 
 
+def passed_before() -> dict[tuple[str, ...], Result]:
+    """Rows that the page has as passed."""
+    found = re.findall(r"^\| (\S+) \| (\S+) \| (\S+) \| (\S+) \| passed \| (\d+) \|$", PAGE.read_text(), re.MULTILINE)
+    return {tuple(row): Result(tuple(row), PASSED, float(seconds)) for *row, seconds in found}
+
+
 def main() -> int:
     """0 when every row has passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("var/pairs"), help="where components and runs go (var/pairs)")
     parser.add_argument("--only", default="", help="rows that hold all of these words; the page is not written")
+    parser.add_argument("--rest", action="store_true", help="keep the rows that the page has as passed, run the others")
     arguments = parser.parse_args()
     from flows.environment import prepare
 
@@ -104,9 +112,9 @@ def main() -> int:
 
     rows = pairs.covering_rows(pairs.FACTORS)
     wanted = [row for row in rows if set(arguments.only.split()) <= set(row)]
-    results = []
+    results, known = [], passed_before() if arguments.rest else {}
     for number, row in enumerate(wanted, start=1):
-        results.append(run(row, arguments.home.absolute()))
+        results.append(known.get(row) or run(row, arguments.home.absolute()))
         print(
             f"{number}/{len(wanted)} {' '.join(row)}: {results[-1].outcome} ({results[-1].seconds:.0f} s)", flush=True
         )

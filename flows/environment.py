@@ -33,7 +33,7 @@ DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     # glibc gives a step's freed tensors back to the kernel, which hands them out again page by page: 9 000 page faults a step
     # of the talker, 320 with these (0.75 -> 0.52 s a step on one core of a virtual machine). Read when a process starts: by
-    # the processes of the stages, and by this one when it is started with them (Makefile).
+    # the processes of the stages, and by the flow's own where the Makefile starts it.
     "MALLOC_MMAP_THRESHOLD_": "4294967296",
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "MALLOC_TOP_PAD_": "67108864",
@@ -66,3 +66,7 @@ def _join_services(home: Path) -> None:
         os.environ["PREFECT_API_URL"] = f"{services.prefect_url}/api"
         os.environ.setdefault("PREFECT_HOME", str(home / "prefect"))  # the cache lies there
         os.environ.setdefault("MLFLOW_TRACKING_URI", services.mlflow_url)
+
+
+if __name__ == "__main__":  # as arguments of `env`, for the Makefile
+    print(" ".join(f"{name}={value}" for name, value in DEFAULTS.items() if name not in os.environ))
