@@ -123,7 +123,7 @@ def plan_shards(
             key = plan.utterance_id if plan.role == "answer" else f"{plan.utterance_id} {record.line}"
             row = places.setdefault((plan.role, record.source, plan.split == SEALED), {})
             row = answers.setdefault(plan.utterance_id, row) if plan.role == "answer" else row
-            row[key] = plan if index in accepted else row.get(key)
+            row[key] = row.get(key) or (plan if index in accepted else None)
         ids.append(tuple(plan.utterance_id for plan in plans))
     return list(_cut(places, list(dict.fromkeys(record.source for record in records)), settings.shard_rows)), ids
 

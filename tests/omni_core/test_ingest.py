@@ -138,6 +138,16 @@ def test_rows_at_the_end_and_one_more_source_leave_full_shards_as_they_were(tmp_
     assert "utterances/question-00-00001.parquet" in unchanged_shards(without_leak, after)
 
 
+def test_an_answer_that_a_later_source_gives_too_stays_in_the_shard_of_the_first(tmp_path):
+    """It once took the later source's name, and its whole shard was computed again."""
+    first = write_source(tmp_path / "a", [turn(1), turn(2)])
+    _, before = run(tmp_path, settings_for(first))
+    second = write_source(tmp_path / "b", [turn(61, answer_text=turn(1)["answer_text"])])
+    _, after = run(tmp_path, settings_for(first, second))
+    assert len(after.shards("question")) == 2 and after.shards("answer") == before.shards("answer")
+    assert set(unchanged_shards(before, after)) == {*before.shards("question"), *before.shards("answer")}
+
+
 def test_plain_speech_keeps_its_rate_and_one_speaker_in_all_splits(tmp_path, speech):
     folder = tmp_path / "prompts"
     columns = ("id", "language", "text", "audio", "speaker")
