@@ -27,7 +27,7 @@ SHOWN = ("loss", "codes", "latent", "duration", "prosody")
 
 def newest(store: ArtifactStore) -> Checkpoint:
     """The talker trained last of those that had a start."""
-    cards = sorted(store.root.glob("checkpoint/*/card.json"), key=lambda path: path.stat().st_mtime)
+    cards = sorted(Path(store.root).glob("checkpoint/*/card.json"), key=lambda path: path.stat().st_mtime)
     found = [store.load(Checkpoint, card.parent.name) for card in cards]
     talkers = [one for one in found if one.facts["stage"] == "speak" and "start" in one.inputs]
     if not talkers:
@@ -46,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path("var"))
     parser.add_argument("--steps", type=int, nargs="+", default=[250, 600])
+    parser.add_argument("--starts", nargs="+", default=["random", "warm"], choices=["random", "warm"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     store = ArtifactStore(arguments.home / "store")
@@ -58,11 +59,13 @@ def main() -> None:
     data = (inputs(store, talker, "targets"), inputs(store, talker, "states"), codec, codec_settings, head)
     print(f"{'start':8} {'steps':>5} " + " ".join(f"{name:>9}" for name in SHOWN))
     for steps in arguments.steps:
-        for name, digest in (("random", ""), ("warm", start.digest)):
+        for name in arguments.starts:
             settings = SpeakSettings(**talker.settings | {"steps": steps, "warm_steps": steps})
             with tempfile.TemporaryDirectory() as folder:
                 (Path(folder) / "weights").symlink_to((arguments.home / "weights").absolute())
-                made = train.train_speak(store, *data, "en", settings, digest, Path(folder))
+                made = train.train_speak(
+                    store, *data, "en", settings, start.digest if name == "warm" else "", Path(folder)
+                )
             losses = " ".join(f"{made.facts[f'validation_{loss}']:9.4f}" for loss in SHOWN)
             print(f"{name:8} {steps:5} {losses}", flush=True)
 

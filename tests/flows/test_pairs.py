@@ -36,7 +36,6 @@ def test_every_codec_encoder_and_head_that_there_is_stands_in_the_rows(tmp_path)
     assert set(pairs.FACTORS["speech_head"]) == set(choices("speech_heads"))
 
 
-@pytest.mark.xfail(not PAGE.is_file(), reason="docs/pairs.md is owed: half an hour of benchmarks/pairs.py", strict=True)
 def test_the_page_is_about_these_rows_and_every_one_has_passed():
     assert PAGE.is_file(), "docs/pairs.md is written by `python benchmarks/pairs.py`"
     assert sorted(benchmark.passed_before()) == sorted(pairs.covering_rows(pairs.FACTORS)), "run benchmarks/pairs.py"
