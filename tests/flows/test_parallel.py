@@ -100,7 +100,9 @@ def until_quantized(settings):
         manifest = ingest(settings.ingest, settings.home)
         trained = train(manifest, settings, {})  # warm starts of a champion are the talker's
         parts, home = settings.components, settings.home
-        return trained, quantize(trained.checkpoints, trained.codec, manifest, parts, settings.quantize, home)
+        return trained, quantize(
+            trained.checkpoints, trained.codec, manifest, parts, settings.quantize, trained.language_model, home
+        )
 
     return part(settings)
 
