@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from data_contracts.errors import SourceError
-from data_contracts.ingest import CODED_UTTERANCE, SEALED, SEALED_FOLDER, UTTERANCE, IngestSettings, VoiceSettings
+from data_contracts.ingest import CODED_UTTERANCE, UTTERANCE, IngestSettings, VoiceSettings
 from omni_core import answer_codes, measures
 from omni_core.audio import decode, encode_flac, resample
 from omni_core.augment import QUESTION_RATE_HZ, draw_variation, speak_varied
@@ -34,7 +33,7 @@ FAULTS = (pa.field("fault", pa.string()), pa.field("fault_sentence", pa.string()
 ROW = pa.schema([*CODED_UTTERANCE, *FAULTS])  # of the work folder: rows without audio keep the reason
 
 
-@dataclass(frozen=True, slots=True)  # there may be a million
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One utterance to be made. `audio` is where the recording lies, None for speech to be synthesized; `audio_name`
     is what the source calls it; with a `codec` it holds codes (see omni_core.records.Piece)."""
@@ -67,27 +66,29 @@ def digest_of(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
+def pieces_of(record: Record) -> list[tuple[str, Piece]]:
+    """(role, piece) of a record: question and answer, or speech."""
+    return [("question", record.said), ("answer", record.answer)] if record.answer else [("speech", record.said)]
+
+
+def utterance_id_of(record: Record, role: str, piece: Piece) -> str:
+    """Equal answers of a split are one utterance, also those of two sources; a question or speech is its record's."""
+    if role != "answer":
+        return digest_of(record.source, role, record.id)
+    heard = (piece.text, piece.audio_sha256, piece.audio_name, piece.speaker)
+    return digest_of(role, *heard, record.split, record.language, record.license)
+
+
 def plan_of(record: Record, role: str, piece: Piece, settings: IngestSettings, speaker: str) -> Plan:
-    """The utterance of a record's text. Equal answers of a split are one utterance; `speaker` is the teacher's name.
+    """The utterance of a record's text; `speaker` is the teacher's name.
 
     Answers are seeded by their text, questions by their id, so neither hears of the rest of the data.
     """
-    same = (
-        piece.text,
-        piece.audio_sha256,
-        piece.audio_name,
-        piece.speaker,
-        record.split,
-        record.language,
-        record.license,
-    )
-    key = same if role == "answer" else (record.id,)
     seeded = (record.source, record.id, piece.text, str(settings.seed)) if role == "question" else (piece.text,)
     synthetic = speaker + (VARIED if role == "question" else "")
     said_by = synthetic if piece.audio is None else piece.speaker or UNKNOWN
-    whose = () if role == "answer" else (record.source,)  # equal answers of two sources are one utterance
     return Plan(
-        digest_of(*whose, role, *key),
+        utterance_id_of(record, role, piece),
         role,
         record.source,
         record.language,
@@ -101,43 +102,6 @@ def plan_of(record: Record, role: str, piece: Piece, settings: IngestSettings, s
         int(digest_of(*seeded)[:8], 16),
         piece.codec,
     )
-
-
-def plan_shards(
-    records: Sequence[Record], accepted: set[int], settings: IngestSettings, speaker: str
-) -> tuple[list[PlannedShard], list[tuple[str, ...]]]:
-    """Shards by role and source in metadata order, and each record's utterance ids: (question, answer) or (speech,).
-
-    The test split has shards of its own, so that a stage that is handed the others cannot come upon it.
-    Places are counted over all records, set aside or not: a record that is set aside later empties its place and
-    moves no other. Only what an accepted record (by index) needs is planned.
-    """
-    places: dict[_Row, dict[str, Plan | None]] = {}
-    answers: dict[str, dict[str, Plan | None]] = {}  # utterance_id -> the places of the source that first had it
-    ids: list[tuple[str, ...]] = []
-    for index, record in enumerate(records):
-        pieces = [("question", record.said), ("answer", record.answer)] if record.answer else [("speech", record.said)]
-        plans = [plan_of(record, role, piece, settings, speaker) for role, piece in pieces if piece]
-        for plan in plans:
-            # A second record of one id is set aside, its place is kept.
-            key = plan.utterance_id if plan.role == "answer" else f"{plan.utterance_id} {record.line}"
-            row = places.setdefault((plan.role, record.source, plan.split == SEALED), {})
-            row = answers.setdefault(plan.utterance_id, row) if plan.role == "answer" else row
-            row[key] = row.get(key) or (plan if index in accepted else None)
-        ids.append(tuple(plan.utterance_id for plan in plans))
-    return list(_cut(places, list(dict.fromkeys(record.source for record in records)), settings.shard_rows)), ids
-
-
-_Row = tuple[str, str, bool]
-"""Role, source, and whether it is sealed: what shares a row of places."""
-
-
-def _cut(places: dict[_Row, dict[str, Plan | None]], sources: list[str], rows: int) -> Iterator[PlannedShard]:
-    for (role, source, sealed), row in sorted(places.items(), key=lambda item: (item[0][0], sources.index(item[0][1]))):
-        plans, folder = list(row.values()), SEALED_FOLDER if sealed else "utterances"
-        for number in range(0, len(plans), rows):
-            if kept := tuple(plan for plan in plans[number : number + rows] if plan):
-                yield PlannedShard(f"{folder}/{role}-{sources.index(source):02d}-{number // rows:05d}.parquet", kept)
 
 
 @cache

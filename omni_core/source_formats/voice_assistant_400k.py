@@ -2,7 +2,7 @@
 
     split_name, index, round, question, question_audio {bytes, path}, answer, answer_snac "# t0 ... t6 # t0 ..."
 
-Shards are streamed: the listing holds texts and addresses, about 5 MB of sound are in memory. Its known flaws (threads
+Shards are streamed: about 5 MB of sound are in memory, texts and addresses go to disk. Its known flaws (threads
 of gpt-omni/mini-omni, among them issue 60, and what those who train on it leave out) are set aside with reasons.
 It has no splits but train, so they are drawn.
 """

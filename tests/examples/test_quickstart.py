@@ -5,10 +5,14 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
 
 from data_contracts.ingest import IngestSettings
 from omni_core import ingest_tables as tables
+from omni_core.between_records import between_tables
+from omni_core.records import text_key
 from omni_core.sources import read_sources
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -44,7 +48,7 @@ def test_there_are_two_thousand_pairs_and_the_script_writes_the_same(pairs, made
 def test_no_question_is_in_two_splits(pairs):
     splits = defaultdict(set)
     for row in [*pairs, *read("recordings/metadata.csv")]:
-        splits[tables.text_key(row["question_text"])].add(row["split"])
+        splits[text_key(row["question_text"])].add(row["split"])
     assert len(splits) > 3000 and all(len(found) == 1 for found in splits.values())
 
 
@@ -76,7 +80,8 @@ def test_no_record_breaks_a_rule_of_its_metadata_or_leaks_and_no_turn_is_there_t
     monkeypatch.chdir(REPOSITORY)
     settings = IngestSettings()
     records = read_sources(settings)
-    table, between = tables.record_table(records, settings), tables.between_table(records, {})
+    table = pandas.concat(tables.record_tables(records, settings))
+    between = pandas.concat(between_tables(records, np.arange(len(records))))
     assert Counter(record.source for record in records) == {"texts": 2937, "practice": 2000, "recordings": 570}
     assert table.license.str.fullmatch("Apache-2.0").all() and table.language.eq("en").all()
     assert table[["flaw", "first_line_of_id", "unwritten", "unvoiced"]].isna().all(axis=None)

@@ -59,4 +59,4 @@ def test_only_sealed_set_opens_the_sealed_shards_and_only_ingest_writes_them():
             if re.search(rf"\b({words})", path.read_text()):
                 files.add(path.name)
     assert used["rows_of|sealed_shards"] == {"sealed_set.py", "tables.py"}
-    assert used["SEALED_FOLDER|sealed/"] == {"sealed_set.py", "tables.py", "ingest.py", "utterances.py"}
+    assert used["SEALED_FOLDER|sealed/"] == {"sealed_set.py", "tables.py", "ingest.py", "planned_shards.py"}
