@@ -118,6 +118,12 @@ def lines(stage: str, seconds_between: float = SECONDS_BETWEEN_LINES) -> Iterato
         clock.join()
 
 
+def _write(line: str) -> None:
+    """A line in one piece: print writes its end apart, and two branches that begin at once then share a line."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 class Lines:
     """Writes to standard error at the first call, every ten seconds, and at the end of something that took long."""
 
@@ -132,7 +138,7 @@ class Lines:
         now = time.monotonic()
         if now - self.last >= self.seconds_between:
             self.last = now
-            print(f"{self.stage}: {self.said}, for {now - self.started:.0f} s", file=sys.stderr, flush=True)
+            _write(f"{self.stage}: {self.said}, for {now - self.started:.0f} s")
 
     def __call__(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
@@ -143,7 +149,7 @@ class Lines:
         elif now - self.last < self.seconds_between:
             return
         self.last = now
-        print(f"{self.stage}: {what} {done}/{total}{self._time_left(done, total, now)}", file=sys.stderr, flush=True)
+        _write(f"{self.stage}: {what} {done}/{total}{self._time_left(done, total, now)}")
 
     def _time_left(self, done: int, total: int, now: float) -> str:
         """Of what was done since this work began, so that a resumed run's estimate holds."""

@@ -1,5 +1,6 @@
 import io
 import time
+from types import SimpleNamespace
 
 from rich.console import Console
 
@@ -21,6 +22,15 @@ def test_a_log_gets_a_line_at_the_start_and_then_one_in_a_while(capsys, monkeypa
         "train: steps, loss 3.0 30/100, about 70 s left",
         "train: steps, loss 4.0 40/100, about 60 s left",
     ]
+
+
+def test_a_line_is_one_write_so_that_two_branches_never_share_one(monkeypatch):
+    written: list[str] = []
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=written.append, flush=lambda: None))
+    told = Lines("train", seconds_between=0)
+    told(1, 2, "steps")
+    told.still_at_work()
+    assert len(written) == 2 and all(line.startswith("train: ") and line.endswith("\n") for line in written)
 
 
 def test_a_resumed_stage_is_not_thought_to_be_faster_than_it_is(capsys, monkeypatch):
