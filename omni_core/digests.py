@@ -20,7 +20,7 @@ def digests(texts: Iterable[str | None]) -> np.ndarray:
     found = bytearray()
     for text in texts:
         found += NONE if text is None else hashlib.sha256(text.encode()).digest()[:BYTES]
-    return np.frombuffer(bytes(found), dtype=f"S{BYTES}")
+    return np.frombuffer(found, dtype=f"S{BYTES}")
 
 
 def joined(*parts: str) -> str:

@@ -24,7 +24,6 @@ from data_contracts.ingest import Manifest
 from data_contracts.quantize import QuantizedModel
 from omni_core import asking, components, evaluation_files, evidence
 from omni_core.answering_parts import answering_parts
-from omni_core.asking import WORTH_PROCESSES, ask, ask_side_by_side
 from omni_core.bundled_weights import resolve
 from omni_core.evaluation_files import Reply
 from omni_core.judge import Heard, Judge, load_judge
@@ -67,8 +66,8 @@ def evaluate(
     turns, language = sealed.turns, sealed.language
     judge_sha256 = pinned(resolve(settings.judge, home), store.folder(model), _sources(model, home))
     judge = load_judge(resolve(settings.judge, home), settings.threads, language)
-    many = settings.threads > 1 and len(turns) >= WORTH_PROCESSES
-    replies = ask_side_by_side(store.folder(model), turns, settings.threads, progress) if many else None
+    many = settings.threads > 1 and len(turns) >= asking.WORTH_PROCESSES
+    replies = asking.ask_side_by_side(store.folder(model), turns, settings.threads, progress) if many else None
     loaded = SpeechToSpeech.load(store.folder(model), threads=settings.threads)
 
     def base() -> CausalLanguageModel:
@@ -112,7 +111,7 @@ def score_model(
     """Ask (where there are no replies yet), judge, measure; writes the report's files into `folder`, returns its facts."""
     pack = components.load("languages", language)
     metrics: list[Metric] = [components.load("metrics", name, pack, settings.threads) for name in settings.metrics]
-    replies = replies or ask(model, turns, progress)
+    replies = replies or asking.ask(model, turns, progress)
     answered = judge_answers(judge, turns, replies, settings.perceptual_turns, progress, language)
     answered = judge_codec(judge, model, answered, settings.perceptual_turns, progress)
     answered = evidence.gather(model, base, answered, settings.metrics, settings.perceptual_turns, progress)

@@ -73,7 +73,7 @@ def quantize(
     language_model: QuantizedLanguageModel | None = None,
     progress: Progress = silent,
 ) -> QuantizedModel:
-    """Assemble the folder; what is not converted yet is, and measured against float32 on validation turns.
+    """Assemble the folder. A language model that the head trained is converted here, and measured against float32.
 
     trained: training stage, in order -> what it left. language_model: the frozen one, converted; None where the head
     trained it.

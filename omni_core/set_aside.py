@@ -1,4 +1,4 @@
-"""Failures of rows enter as they are found; who is set aside and why leaves, with 9 bytes of memory a row and its sentence on disk.
+"""Failures of rows enter as they are found; who is set aside and why leaves, with 8 bytes of memory a row and its sentence on disk.
 
 A row that is set aside twice keeps the first reason.
 """

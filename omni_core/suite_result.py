@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 MAX_SHOWN = 1_000
 MAX_PARTIAL = 20  # GX's own: values in its partial lists
+LISTS = {
+    "unexpected_list": MAX_SHOWN,
+    "unexpected_index_list": MAX_SHOWN,
+    "partial_unexpected_list": MAX_PARTIAL,
+    "partial_unexpected_index_list": MAX_PARTIAL,
+}
 OVER_ROWS = ("expect_column_values_to_be_unique", "expect_compound_columns_to_be_unique")
 """Expectations that a part alone cannot answer."""
 
@@ -75,7 +81,7 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def _add(ours: Any, theirs: Any) -> None:
     ours.success = ours.success and theirs.success
-    if any(info.get("raised_exception") for info in _crashes(theirs)):
+    if crashes(theirs):
         ours.exception_info = theirs.exception_info
     if "element_count" not in ours.result or "element_count" not in theirs.result:
         return  # of the columns, not of rows; or one that crashed
@@ -83,14 +89,8 @@ def _add(ours: Any, theirs: Any) -> None:
     for count in ("element_count", "unexpected_count", "missing_count"):
         if count in merged:
             merged[count] += theirs.result[count]
-    for rows in (
-        "unexpected_list",
-        "unexpected_index_list",
-        "partial_unexpected_list",
-        "partial_unexpected_index_list",
-    ):
+    for rows, most in LISTS.items():
         if rows in merged or rows in theirs.result:
-            most = MAX_PARTIAL if rows.startswith("partial") else MAX_SHOWN
             merged[rows] = [*(merged.get(rows) or []), *(theirs.result.get(rows) or [])][:most]
     if "partial_unexpected_counts" in merged:
         counted = [result.get("partial_unexpected_counts", []) for result in (ours.result, theirs.result)]
@@ -98,9 +98,11 @@ def _add(ours: Any, theirs: Any) -> None:
     ours.result = merged | _percentages(merged)
 
 
-def _crashes(result: Any) -> list[dict[str, Any]]:
+def crashes(result: Any) -> list[dict[str, Any]]:
+    """What GX tells of an expectation that could not be computed; empty for one that could."""
     info = result.exception_info or {}
-    return [info] if "raised_exception" in info else list(info.values())
+    found = [info] if "raised_exception" in info else list(info.values())
+    return [crash for crash in found if crash.get("raised_exception")]
 
 
 def _commonest(values: list[Any] | None, counted: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:

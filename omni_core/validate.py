@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.errors import MetricError
 from omni_core import parts
-from omni_core.suite_result import SuiteResult, over_rows
+from omni_core.suite_result import SuiteResult, crashes, over_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -188,11 +188,8 @@ def _labels(suite: str, result: Any) -> list[int]:
 
 def _stop_if_crashed(suite: str, result: Any) -> None:
     """An expectation that crashed is our fault and stops the run."""
-    info = result.exception_info or {}
-    crashes = [info] if "raised_exception" in info else list(info.values())
-    for crash in crashes:
-        if crash.get("raised_exception"):
-            raise MetricError(
-                f"expectation {result.expectation_config.type} of suite '{suite}' could not be computed: "
-                f"{crash.get('exception_message')}"
-            )
+    for crash in crashes(result):
+        raise MetricError(
+            f"expectation {result.expectation_config.type} of suite '{suite}' could not be computed: "
+            f"{crash.get('exception_message')}"
+        )

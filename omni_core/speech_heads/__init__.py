@@ -48,7 +48,7 @@ class Assembly:
     threads: int
     progress: Progress
     language_model: Path | None = None
-    """Folder of the QuantizedLanguageModel, for a head beside a frozen language model; None: it is converted here."""
+    """Folder of the QuantizedLanguageModel, for a head beside a frozen language model; None for one that trained its own."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class SpeechHead(Protocol):
     SOUND_ONLY: tuple[str, ...]
 
     def assemble(self, assembly: Assembly) -> dict[str, Any]:
-        """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes, context (as Speaker's); none of a
-        language model that came converted."""
+        """facts: logit_cosine and token_agreement (quantized against float32), float32_bytes, context (as Speaker's); none of
+        them for a frozen language model, which was measured when it was converted."""
         ...
 
     def serve(self, folder: Path, card: dict[str, Any], threads: int) -> Speaker:

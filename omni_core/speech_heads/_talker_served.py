@@ -180,18 +180,14 @@ def teacher_forced(
 
 
 def assemble(assembly: Assembly) -> dict[str, Any]:
-    """Copy both checkpoints and the served language model, which is converted first where there is none yet."""
+    """Copy both checkpoints and the served language model."""
+    assert assembly.language_model, "the flow converts a frozen language model before it puts the model together"
     for stage, trained in assembly.trained.items():
         shutil.copytree(trained, assembly.folder / stage, ignore=shutil.ignore_patterns("card.json", "curve.parquet"))
-    if assembly.language_model:
-        shutil.copytree(
-            assembly.language_model, assembly.folder, ignore=shutil.ignore_patterns("card.json"), dirs_exist_ok=True
-        )
-        return {}
-    return convert_language_model(
-        assembly.folder, assembly.trained["listen"], assembly.parts.language_model, assembly.weight_quantizer,
-        assembly.turns, assembly.home, assembly.threads, assembly.progress,
-    )  # fmt: skip
+    shutil.copytree(
+        assembly.language_model, assembly.folder, ignore=shutil.ignore_patterns("card.json"), dirs_exist_ok=True
+    )
+    return {}
 
 
 def convert_language_model(
@@ -206,7 +202,8 @@ def convert_language_model(
 ) -> dict[str, Any]:
     """Write language_model/, tokenizer/ and embeddings.safetensors into the folder, and measure what quantizing cost.
 
-    listen: the stage's folder, behind whose prefix the turns (question, answer) are compared. Facts as of Assembly.
+    listen: the stage's folder, behind whose prefix the turns (question, answer) are compared. Facts: those of a
+    QuantizedLanguageModel.
     """
     quantizer = importlib.import_module(f"omni_core.weight_quantizers.{weight_quantizer}")
     lm = components.load("language_models", settings.name, settings, home)

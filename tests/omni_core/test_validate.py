@@ -8,6 +8,7 @@ from great_expectations import expectations as gxe
 from data_contracts import expectations
 from data_contracts.errors import MetricError
 from data_contracts.ingest import IngestSettings, QualitySettings
+from omni_core import suite_result
 from omni_core.validate import Failure, Validator, without_chance
 
 GOOD = {
@@ -123,6 +124,46 @@ def test_duplicates_and_leaks_among_accepted_rows_break_their_suites():
     traces = pandas.DataFrame([("voice", "ann", "test"), ("voice", "ann", "train")], columns=["kind", "value", "split"])
     assert check.broken(expectations.splits_apart_suite(), traces)
     assert not Validator().broken(expectations.splits_apart_suite(), traces[:1])
+
+
+def in_parts(table: pandas.DataFrame, rows: int) -> list[pandas.DataFrame]:
+    return [table[start : start + rows] for start in range(0, len(table), rows)]
+
+
+def test_a_table_in_parts_fails_the_rows_of_the_whole_table():
+    changes = [{"duration_s": 0.1} if n % 3 == 1 else {"snr_db": 1.0} if n % 4 == 2 else {} for n in range(40)]
+    table, suite = utterance_rows(*changes), expectations.utterance_suite(QualitySettings())
+    found = {row: failure for row, _, failure in Validator().failing(suite, in_parts(table, 7))}
+    assert found == Validator().failures(suite, table) and len(found) == 20
+
+
+def test_a_repetition_in_another_part_breaks_the_suite():
+    table = pandas.DataFrame([GOOD | {"utterance_id": f"{n % 4}"} for n in range(8)])
+    suite = expectations.accepted_utterances_suite(IngestSettings())
+
+    def broken(ids: list[int]) -> list[str]:
+        whole = pandas.DataFrame({"utterance_id": ids})
+        return [meta["rule"] for meta in Validator().broken_by_parts(suite, in_parts(table, 4), whole)]
+
+    assert broken([0, 1, 2, 3] * 2) == ["expect_column_values_to_be_unique"] and broken(list(range(8))) == []
+
+
+def test_pages_count_every_row_of_a_table_in_parts_and_show_a_sample(tmp_path, monkeypatch):
+    for rows in ("unexpected_list", "unexpected_index_list"):
+        monkeypatch.setitem(suite_result.LISTS, rows, 5)
+    check, table = Validator(), utterance_rows(*({"duration_s": n / 100} for n in range(30)))
+    assert len(list(check.failing(expectations.utterance_suite(QualitySettings()), in_parts(table, 8)))) == 30
+    check.write_docs(tmp_path / "docs")
+    (page,) = (tmp_path / "docs" / "validations").rglob("*.html")
+    text = page.read_text()
+    assert "30 unexpected values found. 100% of 30 total rows." in text and "Sampled Unexpected Values" in text
+
+
+def test_an_expectation_that_cannot_be_computed_in_a_later_part_stops_the_run():
+    suite = ExpectationSuite("late", expectations=[gxe.ExpectColumnValuesToBeBetween(column="here", min_value=0)])
+    tables = [pandas.DataFrame({"here": [1]}), pandas.DataFrame({"gone": [1]})]
+    with pytest.raises(MetricError, match="of suite 'late' could not be computed"):
+        Validator().broken_by_parts(suite, tables)
 
 
 def test_totals_tell_too_much_rejected_from_too_little_left():

@@ -20,6 +20,7 @@ from omni_core.prefix import prefix_of_tokens
 from omni_core.progress import silent
 from omni_core.speech_heads import Assembly
 from omni_core.speech_heads import talker as head
+from omni_core.speech_heads._talker_served import convert_language_model
 from omni_core.speech_heads.talker import Talker, TalkerConfig
 from tests.flows import tiny
 
@@ -43,7 +44,9 @@ def write_model(folder: Path, speech: np.ndarray, speech_rate_hz: int) -> Path:
     trained = {"listen": _listen(folder / "listen", lm), "speak": _speak(folder / "speak", lm, codec)}
     first = tiny.turns()[0]
     turns = ((first["question_text"], first["answer_text"]),)
-    cost = head.assemble(Assembly(model, trained, parts, codec.frame_rate_hz, "none", turns, folder, 1, silent))
+    (served := folder / "served").mkdir()
+    cost = convert_language_model(served, trained["listen"], parts.language_model, "none", turns, folder, 1)
+    head.assemble(Assembly(model, trained, parts, codec.frame_rate_hz, "none", turns, folder, 1, silent, served))
     card = {"components": parts.model_dump(mode="json"), "language": "en", "weight_quantizer": "none"}
     (model / "model.json").write_text(json.dumps(card | {"context": cost["context"]}))
     return model
